@@ -1,0 +1,97 @@
+# The only door: every target sets up what it needs by itself, in .venv and .venvs/.
+# Needs Python >= 3.11 with venv, and make. Say `make PYTHON=python3.12 test` to choose an interpreter.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done || true)
+ifeq ($(strip $(PYTHON)),)
+PYTHON := python3
+endif
+
+BIN := .venv/bin
+ENSURE := $(PYTHON) -B scripts/venv.py
+PYTEST := $(BIN)/python -m pytest
+# One worker per core, two at least: much of a test's time is spent waiting for loopback.
+PARALLEL ?= -n auto --maxprocesses=4
+# Extra arguments: make test ARGS='-k replay'
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-18s %s\n' "$$name" "$$text"; done
+
+.PHONY: env env-dev env-hf env-hf-old
+env:
+	@$(ENSURE) .venv requirements/demo.txt --editable
+env-dev:
+	@$(ENSURE) .venv requirements/demo.txt requirements/dev.txt --editable
+env-hf:
+	@$(ENSURE) .venvs/hf-2.4.0 requirements/hf-2.4.0.txt
+env-hf-old:
+	@$(ENSURE) .venvs/hf-1.19.0 requirements/hf-1.19.0.txt
+
+.PHONY: demo
+demo: env env-hf ## one CI job publishes a model and a dataset without a stored secret; then six refusals
+	@$(BIN)/keyless demo --hf .venvs/hf-2.4.0/bin/hf $(ARGS)
+
+.PHONY: quick
+quick: env-dev ## lint and the fast tests (< 30 s)
+	@$(BIN)/ruff check --quiet .
+	@$(PYTEST) $(PARALLEL) -q --durations=0 --durations-min=2 -m 'not journey and not fault and not slow' $(ARGS)
+
+.PHONY: test
+test: check ## everything that gates: lint, types, layers, all tests, the wheel (< 10 min)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+.PHONY: check
+check: env-dev ## lint, formatting, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: env-dev ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: journeys
+journeys: env-dev env-hf env-hf-old ## whole CI jobs with the real hf client, 2.4.0 and 1.19.0
+	@$(PYTEST) $(PARALLEL) -m 'journey and not newest' $(ARGS)
+
+.PHONY: journeys-newest
+journeys-newest: env-dev ## the same with the newest huggingface_hub there is (never gates)
+	@$(PYTHON) -m venv .venvs/hf-newest
+	@.venvs/hf-newest/bin/python -m pip install --quiet --upgrade huggingface_hub
+	@KEYLESS_TEST_HF=.venvs/hf-newest/bin/hf $(PYTEST) -m 'journey' $(ARGS)
+
+.PHONY: faults
+faults: env-dev ## kills, traces and network namespaces (needs strace and root)
+	@$(PYTEST) -m fault $(ARGS)
+
+.PHONY: fuzz
+fuzz: env-dev ## the property tests with very many examples
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)
+
+.PHONY: bench
+bench: env-dev env-hf ## figures, as ratios measured side by side in one run; never a test
+	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS) || exit 1; done
+
+.PHONY: coverage
+coverage: env-dev ## the tests once more, with the lines and branches they miss
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: lock
+lock: env-dev ## write requirements/*.txt anew; ARGS=--upgrade takes newer releases
+	@$(BIN)/python scripts/lock.py $(ARGS)
+
+.PHONY: clean
+clean: ## remove everything that make made
+	rm -rf .venv .venv.lock .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \
+		.import_linter_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

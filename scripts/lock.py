@@ -1,0 +1,46 @@
+"""Write the lock files in `requirements/` from the dependency groups of `pyproject.toml` (`make lock`).
+
+The result holds names, versions, markers and hashes and no address, so it works with any index that serves the same
+files.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COOL_DOWN = timedelta(days=7)  # malicious releases are mostly found and withdrawn within days
+SERVER = ("pyproject.toml", "--extra", "server")
+LOCKS = {
+    # lock file: what goes in; the later ones agree with the earlier ones they name
+    "demo": (*SERVER, "--group", "build"),
+    "dev": (*SERVER, "--group", "dev", "--constraint", "requirements/demo.txt"),
+    "hf-2.4.0": ("--group", "hf-2.4.0"),
+    "hf-1.19.0": ("--group", "hf-1.19.0"),
+}
+ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links")
+
+
+def main() -> int:
+    uv = Path(sysconfig.get_path("scripts")) / "uv"
+    until = (datetime.now(UTC) - COOL_DOWN).strftime("%Y-%m-%dT00:00:00Z")
+    for lock, inputs in LOCKS.items():
+        target = ROOT / "requirements" / f"{lock}.txt"
+        command = [str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+        command += ["--generate-hashes", "--no-header", "--no-annotate", "--exclude-newer", until]
+        command += ["--output-file", str(target), *inputs, *sys.argv[1:]]
+        subprocess.run(command, cwd=ROOT, check=True)
+        if ADDRESS.search(target.read_text()):
+            print(f"{target.name}: a lock must not name an address", file=sys.stderr)
+            return 1
+        print(f"wrote requirements/{target.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Token files in a private folder: written whole or not at all, refreshed by a thread, removed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from keyless.cli.output import mask, note
+from keyless.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from keyless.client.credential import Credential
+    from keyless.client.exchange import ExchangedToken
+
+RETRY_SECONDS: Final = 10.0  # between attempts while a refresh fails
+_LONGEST_WAIT_SECONDS: Final = 3600.0
+
+
+class TokenFiles:
+    """Keep one file per credential holding a token that is good.
+
+    Args:
+        monotonic: Clock in seconds, the one of `ExchangedToken.expires_at`.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        # GitHub empties RUNNER_TEMP after the job, whatever happens to us. mkdtemp makes the folder 0700.
+        base = os.environ.get("RUNNER_TEMP")
+        parent = base if base and Path(base).is_dir() else None
+        self.folder: Final = Path(tempfile.mkdtemp(prefix="keyless-", dir=parent))
+        self._kept: list[tuple[str, Credential, ExchangedToken]] = []
+        self._issued: list[ExchangedToken] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def path(self, name: str) -> str:
+        """Return the path of a token's file."""
+        return str(self.folder / name)
+
+    def add(self, name: str, credential: Credential) -> ExchangedToken:
+        """Get a token, write its file and keep it fresh from `start` on.
+
+        Raises:
+            OIDCError: No token could be had.
+        """
+        exchanged = credential.exchanged()
+        self._write(name, exchanged)
+        self._kept.append((name, credential, exchanged))
+        return exchanged
+
+    def start(self) -> None:
+        """Begin to refresh."""
+        self._thread = threading.Thread(target=self._refresh, name="keyless-refresh", daemon=True)
+        self._thread.start()
+
+    def close(self) -> list[ExchangedToken]:
+        """Stop refreshing, remove the folder, and return the tokens that are still good, for revocation."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)  # it may be in an exchange; it writes nothing once `_stop` is set
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return [token for token in self._issued if self._monotonic() < token.expires_at]
+
+    def _write(self, name: str, exchanged: ExchangedToken) -> None:
+        token = exchanged.access_token.reveal()
+        self._issued.append(exchanged)
+        mask(token)
+        temporary = self.folder / f".{name}.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token)
+        temporary.replace(self.folder / name)  # a reader sees the old token or the new one, never half of one
+
+    def _refresh(self) -> None:
+        warned = False
+        while True:
+            waits = [credential.refresh_in() for _, credential, _ in self._kept]
+            wait = min((seconds for seconds in waits if seconds is not None), default=_LONGEST_WAIT_SECONDS)
+            if self._stop.wait(min(max(wait, 0.05), _LONGEST_WAIT_SECONDS)):
+                return
+            try:
+                self._refresh_once()
+                warned = False
+            except (Error, OSError) as error:
+                if not warned:
+                    message = error.message if isinstance(error, Error) else type(error).__name__
+                    note(f"keyless: the token could not be refreshed and is tried again: {message}")
+                    warned = True
+                if self._stop.wait(RETRY_SECONDS):
+                    return
+
+    def _refresh_once(self) -> None:
+        for position, (name, credential, known) in enumerate(self._kept):
+            exchanged = credential.exchanged()
+            if exchanged is not known and not self._stop.is_set():
+                with contextlib.suppress(FileNotFoundError):  # `close` has just removed the folder
+                    self._write(name, exchanged)
+                self._kept[position] = (name, credential, exchanged)

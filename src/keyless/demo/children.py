@@ -1,0 +1,146 @@
+"""Child processes with a clean environment, a time limit, and an end.
+
+Each child leads its own process group, so that a Ctrl-C reaches the demo only, and the demo ends what it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keyless.errors import Error
+
+STEP_SECONDS: Final = 120.0  # per command; the real client has no time-out of its own
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 10.0
+
+
+class DemoError(Error):
+    """The demo itself could not go on; not a step that went wrong."""
+
+    code = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a child process ended: exit status (negative for a signal), standard output, standard error."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Return everything it printed."""
+        return self.stdout + self.stderr
+
+
+def run_child(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *, seconds: float = STEP_SECONDS
+) -> Finished:
+    """Run a program to its end with exactly this environment.
+
+    A child that outlives its time is killed and reported with the status of that signal.
+
+    Raises:
+        DemoError: The program cannot be started.
+    """
+    try:
+        child = subprocess.Popen(
+            arguments,
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DemoError(f"cannot start {arguments[0]}: {error.strerror}") from error
+    try:
+        stdout, stderr = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        end(child)
+        stdout, stderr = child.communicate()
+        stderr += f"killed: no end within {seconds:g} s\n"
+    except BaseException:  # Ctrl-C in the middle of a step
+        end(child)
+        child.communicate()
+        raise
+    return Finished(child.returncode, stdout, stderr)
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """Ask a child and everything it started to stop, then make them."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+            return
+
+
+class Background:
+    """A server that runs as a child process until `close`; its log goes to a file.
+
+    Args:
+        arguments: The program.
+        environment: All of its environment.
+        folder: Its working folder.
+        log: Receives its output.
+    """
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+        self._log_path: Final = log
+        self._log: Final = log.open("w", encoding="utf-8")
+        try:
+            self._child: Final = subprocess.Popen(
+                arguments,
+                env=dict(environment),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise DemoError(f"cannot start {arguments[0]}: {error.strerror}") from error
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float = START_SECONDS) -> None:
+        """Wait until the server answers.
+
+        Raises:
+            DemoError: It ended, or did not answer in time; the hint holds the end of its log.
+        """
+        pause = threading.Event()
+        for _ in range(int(seconds / 0.05)):
+            if self._child.poll() is not None:
+                raise DemoError("the service did not start", hint=self.log_tail())
+            if ready():
+                return
+            pause.wait(0.05)
+        raise DemoError(f"the service was not ready within {seconds:g} s", hint=self.log_tail())
+
+    def wait(self) -> int:
+        """Wait until it ends by itself and return its exit status."""
+        return self._child.wait()
+
+    def log_tail(self, lines: int = 15) -> str:
+        """Return the last lines of its log."""
+        return "\n".join(self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Stop the server and wait for its end."""
+        end(self._child)
+        self._log.close()

@@ -1,0 +1,101 @@
+"""Signature algorithms of RFC 7518 section 3.1, RFC 8037 and RFC 9864, asymmetric only. Pure.
+
+There is no `none` and no HMAC here, so no setting can turn them on (V04, T01, T02).
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from keyless.errors import InvalidSignatureError
+
+PublicKeyMaterial: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+PrivateKeyMaterial: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+_PKCS1: Final = padding.PKCS1v15()
+_RSA: Final[dict[str, tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]]] = {
+    "RS256": (_PKCS1, hashes.SHA256()),
+    "RS384": (_PKCS1, hashes.SHA384()),
+    "RS512": (_PKCS1, hashes.SHA512()),
+    # RFC 7518 section 3.5: the salt is as long as the hash.
+    "PS256": (padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
+    "PS384": (padding.PSS(padding.MGF1(hashes.SHA384()), 48), hashes.SHA384()),
+    "PS512": (padding.PSS(padding.MGF1(hashes.SHA512()), 64), hashes.SHA512()),
+}
+# Curve, signature scheme, and the width of r and s in bytes (RFC 7518 section 3.4).
+_ECDSA: Final[dict[str, tuple[str, ec.ECDSA, int]]] = {
+    "ES256": ("secp256r1", ec.ECDSA(hashes.SHA256()), 32),
+    "ES384": ("secp384r1", ec.ECDSA(hashes.SHA384()), 48),
+    "ES512": ("secp521r1", ec.ECDSA(hashes.SHA512()), 66),
+}
+_EDDSA: Final = frozenset({"EdDSA", "Ed25519"})  # RFC 9864 renames the first to the second
+
+ALGORITHMS: Final = frozenset(_RSA) | frozenset(_ECDSA) | _EDDSA
+# Order of the P-256 group (FIPS 186-4 D.1.2.3): (r, s) and (r, n - s) both verify, so "low s" picks one (D6).
+P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def key_fits(algorithm: str, key: PublicKeyMaterial | PrivateKeyMaterial) -> bool:
+    """Tell whether a key's type and curve are those of the algorithm (V08, T03, T13)."""
+    if algorithm in _RSA:
+        return isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey)
+    if algorithm in _ECDSA:
+        return (
+            isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey)
+            and key.curve.name == _ECDSA[algorithm][0]
+        )
+    return algorithm in _EDDSA and isinstance(key, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey)
+
+
+def verify_signature(algorithm: str, key: PublicKeyMaterial, signing_input: bytes, signature: bytes) -> None:
+    """Check a JWS signature over exactly these bytes.
+
+    Raises:
+        InvalidSignatureError: It does not verify, or the key does not fit the algorithm (V09).
+    """
+    try:
+        if (scheme := _RSA.get(algorithm)) and isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signing_input, *scheme)
+            return
+        if (curve := _ECDSA.get(algorithm)) and isinstance(key, ec.EllipticCurvePublicKey):
+            name, ecdsa, width = curve
+            if key.curve.name == name and len(signature) == 2 * width:
+                r = int.from_bytes(signature[:width], "big")
+                s = int.from_bytes(signature[width:], "big")
+                key.verify(encode_dss_signature(r, s), signing_input, ecdsa)
+                return
+        elif algorithm in _EDDSA and isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, signing_input)
+            return
+    except (InvalidSignature, ValueError):
+        pass
+    raise InvalidSignatureError("the signature does not verify")
+
+
+def sign(algorithm: str, key: PrivateKeyMaterial, signing_input: bytes) -> bytes:
+    """Sign these bytes; ES256 signatures have the low `s`, so that each has one spelling.
+
+    Raises:
+        ValueError: The key does not fit the algorithm (a programming mistake).
+    """
+    if (scheme := _RSA.get(algorithm)) and isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(signing_input, *scheme)
+    if (curve := _ECDSA.get(algorithm)) and isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == curve[0]:
+        _, ecdsa, width = curve
+        r, s = decode_dss_signature(key.sign(signing_input, ecdsa))
+        if algorithm == "ES256" and s > P256_ORDER // 2:
+            s = P256_ORDER - s
+        return r.to_bytes(width, "big") + s.to_bytes(width, "big")
+    if algorithm in _EDDSA and isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(signing_input)
+    raise ValueError(f"this key cannot sign {algorithm}")
+
+
+def has_low_s(signature: bytes) -> bool:
+    """Tell whether an ES256 signature is the one of its two spellings that `sign` writes (D6)."""
+    return len(signature) == 64 and int.from_bytes(signature[32:], "big") <= P256_ORDER // 2

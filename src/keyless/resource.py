@@ -1,0 +1,109 @@
+"""The grammar of a resource: what a token is good for.
+
+Two spellings are accepted and one is written. The Hugging Face Hub's short names (`acme/model`, `datasets/acme/data`,
+`spaces/…`, `kernels/…`, `buckets/…`, or a bare user name), the canonical form (`models/acme/model`, `users/acme`), and
+both below the service's own public URL. Everything inside the project carries a `Resource`. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from keyless.errors import ResourceSyntaxError
+
+MAX_RESOURCE_CHARS: Final = 255  # longer than any name the Hub allows (96 per repository id), plus a base URL
+
+
+class ResourceType(StrEnum):
+    """Name the kinds of resource of the Hub, plus the account itself."""
+
+    MODEL = "model"
+    DATASET = "dataset"
+    SPACE = "space"
+    KERNEL = "kernel"
+    BUCKET = "bucket"
+    USER = "user"
+
+    @property
+    def plural(self) -> str:
+        """Return the path segment that names the type, for example `datasets`."""
+        return f"{self.value}s"
+
+
+_TYPE_BY_PLURAL: Final = {kind.plural: kind for kind in ResourceType}
+RESERVED_NAMESPACES: Final = frozenset(_TYPE_BY_PLURAL) | {"api", "oauth", "resolve", "settings", "login", "static"}
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """Name one repository, or one account when `name` is empty.
+
+    Make one with `parse_resource`; the constructor checks nothing.
+    """
+
+    type: ResourceType
+    namespace: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        """Return the canonical spelling, for example `datasets/acme/data` or `users/acme`."""
+        if self.type is ResourceType.USER:
+            return f"users/{self.namespace}"
+        return f"{self.type.plural}/{self.namespace}/{self.name}"
+
+    @property
+    def short(self) -> str:
+        """Return the Hub's spelling: models have no prefix, an account is its bare name."""
+        if self.type is ResourceType.USER:
+            return self.namespace
+        if self.type is ResourceType.MODEL:
+            return f"{self.namespace}/{self.name}"
+        return str(self)
+
+
+def _segment(text: str, value: str) -> str:
+    if not _SEGMENT.fullmatch(value) or ".." in value or "--" in value or value.lower().endswith(".git"):
+        raise ResourceSyntaxError(
+            f"{value[:100]!r} in resource {text[:MAX_RESOURCE_CHARS]!r} is not a valid name",
+            hint="Names are 1-96 letters, digits, '.', '_' and '-'; they start and end with a letter or digit.",
+        )
+    return value
+
+
+def parse_resource(text: str, *, base_url: str | None = None) -> Resource:
+    """Parse a resource name in any accepted spelling.
+
+    Args:
+        text: For example `acme/model`, `datasets/acme/data`, `models/acme/model`, `acme`, or one of these after
+            `base_url` and a slash.
+        base_url: The service's public URL without trailing slash, or `None` when URIs are not accepted.
+
+    Raises:
+        ResourceSyntaxError: The text does not fit the grammar; the message names the part.
+    """
+    if not text or len(text) > MAX_RESOURCE_CHARS:
+        raise ResourceSyntaxError(f"a resource has 1-{MAX_RESOURCE_CHARS} characters, this one {len(text)}")
+    path = text
+    if base_url is not None and text.startswith(f"{base_url}/"):
+        path = text[len(base_url) + 1 :]
+    parts = path.split("/")
+    match parts:
+        case [user] if user not in RESERVED_NAMESPACES:
+            return Resource(ResourceType.USER, _segment(text, user))
+        case ["users", user]:
+            return Resource(ResourceType.USER, _segment(text, user))
+        case [namespace, name] if namespace not in RESERVED_NAMESPACES:
+            return Resource(ResourceType.MODEL, _segment(text, namespace), _segment(text, name))
+        case [prefix, namespace, name] if (
+            prefix in _TYPE_BY_PLURAL and prefix != "users" and namespace not in RESERVED_NAMESPACES
+        ):
+            return Resource(_TYPE_BY_PLURAL[prefix], _segment(text, namespace), _segment(text, name))
+        case _:
+            raise ResourceSyntaxError(
+                f"resource {text!r} is neither namespace/name, TYPE/namespace/name nor a user name",
+                hint="TYPE is one of models, datasets, spaces, kernels, buckets.",
+            )

@@ -1,0 +1,56 @@
+"""A wrapper that keeps a secret out of logs, tracebacks and string formatting. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final, NoReturn
+
+
+class Secret:
+    """Hold a secret text that can only be read by asking for it.
+
+    `repr` and formatting show `***`, `str()` refuses, comparison takes constant time, and neither pickling nor
+    `copy` is possible. Read the value with `reveal()` at the one place that sends it.
+
+    Args:
+        value: The secret text.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value: Final = value
+
+    def reveal(self) -> str:
+        """Return the secret text."""
+        return self._value
+
+    def fingerprint(self) -> str:
+        """Return the first 16 hex digits of the SHA-256: enough to tell secrets apart in a log, useless to use."""
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __str__(self) -> NoReturn:
+        raise TypeError("a Secret is not text; call .reveal() where the value is really needed")
+
+    def __format__(self, format_spec: str) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(
+            self._value.encode("utf-8", "surrogatepass"), other._value.encode("utf-8", "surrogatepass")
+        )
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled or copied")

@@ -1,0 +1,112 @@
+"""The composition root: one object from settings, two ASGI applications out of it (D19)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from keyless.http.guarded import GuardedFetcher
+from keyless.oidc.issuer import Issuer
+from keyless.oidc.jwks_cache import JwksCache
+from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
+from keyless.server.doors.errors import ErrorProfile
+from keyless.server.doors.introspect import IntrospectDoor
+from keyless.server.doors.revoke import RevokeDoor
+from keyless.server.doors.router import Router
+from keyless.server.doors.token import TokenDoor
+from keyless.server.mounted_hub import mount_hub
+from keyless.server.services.exchange import ExchangeService
+from keyless.server.services.group_commit import GroupCommit
+from keyless.server.services.housekeeping import Housekeeping
+from keyless.server.services.keys import SigningKeys
+from keyless.server.services.live import LiveTokens
+from keyless.server.settings import Settings
+from keyless.server.store import open_store
+
+MAX_UNREMARKED_SKEW_SECONDS = 10  # a third of the leeway: beyond it, good tokens are soon refused (T53)
+
+_log = logging.getLogger("keyless.server")
+
+
+class TokenService:
+    """Hold a running token service: store, keys, and the two applications.
+
+    Args:
+        settings: What the operator chose.
+        inside_url: Where the inside listener is reached from this machine.
+        clock: Unix seconds.
+
+    Raises:
+        ConfigurationError: A setting cannot work with what is on disk.
+    """
+
+    def __init__(self, settings: Settings, *, inside_url: str, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.store = open_store(settings.database, clock=clock)
+        self.signing_keys = SigningKeys.open(self.store, settings)
+        self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
+        self._commit = GroupCommit(self.store.commit)
+        self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self.store.purge)
+        self._jwks = JwksCache(GuardedFetcher(), on_swap=_warn_of_swap, on_clock_skew=_warn_of_skew)
+        profile = ErrorProfile(settings.error_profile)
+        self.exchange = ExchangeService(
+            public_url=settings.public_url,
+            store=self.store,
+            keys=self._jwks,
+            committer=self._commit,
+            signing_key=self.signing_keys.active,
+            token_ttl_seconds=settings.token_ttl_seconds,
+            leeway_seconds=settings.leeway_seconds,
+            clock=clock,
+        )
+        self.live = LiveTokens(
+            public_url=settings.public_url,
+            prefixes=self.store.token_prefixes,
+            keys=self.signing_keys.key_set,
+            store=self.store,
+            clock=clock,
+        )
+        checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
+        self.public = Router(
+            {
+                "/oauth/token": {
+                    "POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
+                },
+                "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
+                "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
+                "/.well-known/oauth-authorization-server": {"GET": MetadataDoor(settings.public_url)},
+                "/healthz": {"GET": HealthDoor({})},
+            },
+            prefix=urlsplit(settings.public_url).path,
+            fallback=mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url),
+        )
+        self.inside = Router(
+            {
+                "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
+                "/healthz": {"GET": HealthDoor({})},
+                "/readyz": {"GET": HealthDoor(checks)},
+            }
+        )
+
+    def close(self) -> None:
+        """Finish what is being written and let go of everything."""
+        self.exchange.close()
+        self._commit.close()
+        self._housekeeping.close()
+        self.store.close()
+
+
+def _warn_of_swap(issuer: Issuer, old: frozenset[str], new: frozenset[str]) -> None:
+    _log.warning(
+        "issuer %s replaced all its keys at once (%d old, %d new): a rotation overlaps, a taken-over host does not",
+        issuer.url,
+        len(old),
+        len(new),
+    )
+
+
+def _warn_of_skew(issuer: Issuer, seconds: float) -> None:
+    if abs(seconds) > MAX_UNREMARKED_SKEW_SECONDS:
+        _log.warning("the clock of issuer %s and ours differ by %.0f s", issuer.url, seconds)

@@ -1,0 +1,81 @@
+"""One audit event, and the bytes of it that the chain covers. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class EventKind(StrEnum):
+    """Name what happened; part of the public audit format, never reused for something else."""
+
+    TOKEN_GRANTED = "token.granted"
+    TOKEN_REVOKED = "token.revoked"
+    TOKEN_SETTLED = "token.settled"
+    EXCHANGE_REFUSED = "exchange.refused"
+    EXCHANGE_FAILED = "exchange.failed"
+    PUBLISHER_ADDED = "publisher.added"
+    PUBLISHER_PINNED = "publisher.pinned"
+    PUBLISHER_ENABLED = "publisher.enabled"
+    PUBLISHER_DISABLED = "publisher.disabled"
+    PUBLISHER_REMOVED = "publisher.removed"
+    RESOURCE_ADDED = "resource.added"
+    RESOURCE_CHANGED = "resource.changed"
+    ISSUER_ADDED = "issuer.added"
+    ISSUER_ENABLED = "issuer.enabled"
+    ISSUER_DISABLED = "issuer.disabled"
+    RESOURCE_SERVER_ADDED = "resource_server.added"
+    RESOURCE_SERVER_CHANGED = "resource_server.changed"
+    RESOURCE_SERVER_REMOVED = "resource_server.removed"
+    KEY_ADDED = "key.added"
+
+
+class AuditEvent(NamedTuple):
+    """Say what happened, who did it and to what. The field order is the order of the columns and of the hash.
+
+    `at` is Unix seconds. `data` is a JSON object as text, from `event_data`.
+    """
+
+    at: int
+    kind: str
+    actor: str | None = None
+    request_id: str | None = None
+    publisher_id: str | None = None
+    issuer_id: int | None = None
+    resource: str | None = None
+    jti: str | None = None
+    ci_subject: str | None = None
+    reason: str | None = None
+    data: str | None = None
+
+
+# Made once: json.dumps with separators builds a new encoder for every call.
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+
+FORMAT: Final = "keyless-audit-1"
+"""First member of what is hashed, so that a later format cannot be taken for this one."""
+
+
+def event_data(*, claims: Mapping[str, str] | None = None, details: Sequence[str] = (), **more: object) -> str | None:
+    """Return the free part of an event as JSON text, or `None` when there is nothing to say.
+
+    Only ASCII comes out, so that a control character or a lone surrogate in a claim is stored as an escape (T18).
+    """
+    data: dict[str, object] = dict(more)
+    if claims:
+        data["claims"] = dict(claims)
+    if details:
+        data["details"] = list(details)
+    return _encode(data) if data else None
+
+
+def event_hash(previous: bytes, writer: str, sequence: int, event: AuditEvent) -> bytes:
+    """Return the hash that links an event to the one before it of the same writer.
+
+    Covers every column: SHA-256 over the previous hash, then a JSON array of format, writer, sequence and the event's
+    fields, without spaces and with all non-ASCII characters escaped.
+    """
+    return hashlib.sha256(previous + _encode((FORMAT, writer, sequence, *event)).encode("ascii")).digest()

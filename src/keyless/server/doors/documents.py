@@ -1,0 +1,62 @@
+"""The documents we publish: our keys, our metadata, and whether we are alive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from keyless.server.doors.http import Receive, Scope, Send, caller_of, send_json
+from keyless.server.services.token_request import TOKEN_EXCHANGE_GRANT
+
+
+class JwksDoor:
+    """`GET /oauth/jwks`: the keys that verify our access tokens (RFC 7517 section 5)."""
+
+    def __init__(self, jwks: Callable[[], bytes]) -> None:
+        self._jwks = jwks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one GET."""
+        del receive
+        # Verifiers cache for minutes, proxies not at all: a key taken out of service must vanish.
+        await send_json(send, 200, json.loads(self._jwks()), request_id=caller_of(scope).request_id)
+
+
+class MetadataDoor:
+    """`GET /.well-known/oauth-authorization-server` (RFC 8414 section 2)."""
+
+    def __init__(self, public_url: str) -> None:
+        self._document = {
+            "issuer": public_url,
+            "token_endpoint": f"{public_url}/oauth/token",
+            "revocation_endpoint": f"{public_url}/oauth/revoke",
+            "jwks_uri": f"{public_url}/oauth/jwks",
+            "grant_types_supported": [TOKEN_EXCHANGE_GRANT],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": ["read", "write", "create"],
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one GET."""
+        del receive
+        await send_json(send, 200, self._document, request_id=caller_of(scope).request_id)
+
+
+class HealthDoor:
+    """`GET /healthz` and `/readyz`: 200 when every check passes, else 503 with the names of those that do not."""
+
+    def __init__(self, checks: dict[str, Callable[[], bool]]) -> None:
+        self._checks = checks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one GET."""
+        del receive
+        failing = [name for name, check in self._checks.items() if not check()]
+        await send_json(
+            send,
+            503 if failing else 200,
+            {"status": "failing" if failing else "ok", **({"failing": failing} if failing else {})},
+            request_id=caller_of(scope).request_id,
+        )

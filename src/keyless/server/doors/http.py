@@ -1,0 +1,104 @@
+"""The little HTTP that the endpoints share: ASGI messages in, one answer out (D17)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final
+
+from keyless.errors import RequestError
+from keyless.server.services.exchange import Caller
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS: Final = 10.0  # a body of 64 KiB takes less on any link that a CI job has
+_MAX_USER_AGENT_CHARS: Final = 200
+# No cache may keep a token or an answer about one (V19, T103, RFC 6749 section 5.1); nothing here is a page.
+_ALWAYS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"pragma", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class BodyTooLargeError(RequestError):
+    """The body is larger than the endpoint reads; answered with 413."""
+
+    code = "body_too_large"
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return the first header of that lower-case name as Latin-1 text, or an empty text."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who sent the request, with a new request id."""
+    client = scope.get("client")
+    agent = header(scope, b"user-agent")[:_MAX_USER_AGENT_CHARS]
+    return Caller(
+        request_id=os.urandom(12).hex(),
+        address=str(client[0]) if client else None,
+        user_agent="".join(c if c.isprintable() else "?" for c in agent) or None,
+    )
+
+
+async def read_body(scope: Scope, receive: Receive, *, max_bytes: int) -> bytes:
+    """Read the whole body, bounded in size and time.
+
+    Raises:
+        BodyTooLargeError: Larger than `max_bytes`, by its announcement or in fact.
+        RequestError: It did not arrive in time, or the caller went away.
+    """
+    announced = header(scope, b"content-length")
+    if announced.isdecimal() and len(announced) < 20 and int(announced) > max_bytes:
+        raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestError("the caller went away")
+                chunk: bytes = message.get("body", b"")
+                body += chunk
+                if len(body) > max_bytes:
+                    raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError:
+        raise RequestError(f"the body did not arrive within {BODY_SECONDS:g} s") from None
+
+
+async def send_json(
+    send: Send,
+    status: int,
+    content: Mapping[str, object],
+    *,
+    request_id: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Send one JSON answer with the headers that every answer of ours carries."""
+    body = json.dumps(content, separators=(",", ":")).encode("ascii")
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode("ascii")),
+                (b"x-request-id", request_id.encode("ascii")),
+                *_ALWAYS,
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,49 @@
+"""Which endpoint a request is for: exact paths, one table for each listener (D19)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, send_json
+
+
+class Router:
+    """Serve a table of exact paths; everything else goes to `fallback`, or is 404.
+
+    Args:
+        doors: Endpoint by path and method.
+        prefix: The path of our public URL, without trailing slash; it stands before every path of the table.
+        fallback: Serves the paths that are not ours: the hub that shares our origin.
+    """
+
+    def __init__(
+        self, doors: Mapping[str, Mapping[str, Door]], *, prefix: str = "", fallback: Door | None = None
+    ) -> None:
+        self._doors = {prefix + path: dict(methods) for path, methods in doors.items()}
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return  # no lifespan work here; a websocket is left to the server's own refusal
+        methods = self._doors.get(scope["path"])
+        if methods is None and self._fallback is not None:
+            await self._fallback(scope, receive, send)
+            return
+        request_id = caller_of(scope).request_id
+        if methods is None:
+            content = {"error": "not_found", "error_description": "there is nothing at this path"}
+            await send_json(send, 404, content, request_id=request_id)
+            return
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if (door := methods.get(method)) is None:
+            allowed = ", ".join(sorted(methods))
+            await send_json(
+                send,
+                405,
+                {"error": "method_not_allowed", "error_description": f"this path takes {allowed}"},
+                request_id=request_id,
+                headers=[(b"allow", allowed.encode("ascii"))],
+            )
+            return
+        await door(scope, receive, send)

@@ -1,0 +1,106 @@
+"""Two listeners in one process and one event loop: the public one and the inside one (D19)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import uvicorn
+
+from keyless.errors import ConfigurationError
+from keyless.server.doors.http import Door
+
+GRACEFUL_SECONDS: Final = 10  # what runs when the stop comes may finish; an exchange takes milliseconds
+_BACKLOG: Final = 2048
+
+
+class _Listener(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`: two servers cannot both own them."""
+        yield
+
+
+def bind(address: str, *, setting: str) -> socket.socket:
+    """Bind a listening socket to `host:port`; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: The address is not free or not ours; the message names the setting.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(f"{setting} = {address!r}: cannot listen there: {error.strerror or error}") from None
+    sock.set_inheritable(False)
+    return sock
+
+
+def url_of(sock: socket.socket) -> str:
+    """Return the address of a bound socket as a URL."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _server(app: Door) -> _Listener:
+    return _Listener(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # nobody's forwarding header is believed until an operator lists the proxy (T105)
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+    )
+
+
+def serve(listeners: Sequence[tuple[Door, socket.socket]], *, ready: Callable[[], None]) -> None:
+    """Serve each application on its socket until SIGTERM or SIGINT, then finish what runs.
+
+    Args:
+        listeners: Application and bound socket.
+        ready: Called once when all of them accept connections.
+    """
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(_serve(listeners, ready))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # there is no uvloop on Windows; the service is the same, slower
+        return asyncio.new_event_loop()
+    loop: Any = uvloop.new_event_loop()
+    return loop  # type: ignore[no-any-return]
+
+
+async def _serve(listeners: Sequence[tuple[Door, socket.socket]], ready: Callable[[], None]) -> None:
+    servers = [_server(app) for app, _ in listeners]
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    async with asyncio.TaskGroup() as group:
+        for server, (_, sock) in zip(servers, listeners, strict=True):
+            group.create_task(server.serve(sockets=[sock]))
+        while not all(server.started for server in servers):
+            await asyncio.sleep(0.01)
+        ready()

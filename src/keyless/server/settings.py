@@ -1,0 +1,247 @@
+"""What an operator chooses: one TOML file, and `KEYLESS_…` environment variables that win over it.
+
+A wrong value stops the start: the error names the setting, what is wrong and where it was set, never a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from keyless.errors import ConfigurationError
+from keyless.secret import Secret
+
+PREFIX: Final = "KEYLESS_"
+CONFIG_VARIABLE: Final = "KEYLESS_CONFIG"
+MAX_CONFIG_BYTES: Final = 1 << 20
+# The real Hub client exchanges again on every call when a token lives no longer than this (D7).
+SHORT_TOKEN_TTL_SECONDS: Final = 300
+
+# Audiences that other services use too: an id token made for one of them must not be good here (T43).
+GENERIC_HOSTS: Final = frozenset(
+    {"github.com", "gitlab.com", "api.github.com", "token.actions.githubusercontent.com", "sts.amazonaws.com"}
+    | {"accounts.google.com", "bitbucket.org", "huggingface.co", "pypi.org", "crates.io", "rubygems.org", "npmjs.com"}
+)
+GENERIC_WORDS: Final = frozenset({"sigstore", "vault", "default", "test", "example", "audience", "api", "aud", "oidc"})
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+def _secret(value: object) -> object:
+    return Secret(value) if isinstance(value, str) and value else value
+
+
+SecretText = Annotated[
+    Secret, BeforeValidator(_secret), PlainSerializer(lambda _secret: "***", return_type=str, when_used="always")
+]
+
+
+class Settings(BaseSettings):
+    """Hold the settings of one token service. Load them with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        validate_default=True,
+    )
+
+    public_url: str = Field(description="Our origin: `iss` of our tokens, `HF_ENDPOINT` and audience of our users.")
+    database: Path = Field(default=Path("keyless.db"), description="SQLite file; its directory must exist.")
+    listen: str = Field(default="127.0.0.1:8080", description="Public listener, host:port; port 0 takes a free one.")
+    inside_listen: str = Field(default="127.0.0.1:8081", description="Inside listener: introspection, readiness.")
+    key_encryption_key: SecretText | None = Field(
+        default=None, description="32 bytes in base64 that encrypt the signing keys. Environment only."
+    )
+    key_encryption_key_file: Path | None = Field(
+        default=None, description="File with the same; without either, secret.key beside the database."
+    )
+    token_ttl_seconds: int = Field(default=3600, ge=60, le=3600, description="Lifetime of access tokens.")
+    leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
+    error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
+    token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")
+    hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["console", "json"] = Field(default="console", description="Lines for people, or JSON lines.")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what works and is probably not what the operator wants; for the log."""
+        if self.token_ttl_seconds > SHORT_TOKEN_TTL_SECONDS:
+            return ()
+        short = (
+            f"token_ttl_seconds = {self.token_ttl_seconds}: the Hub's client exchanges again on every call when a token"
+            f" lives {SHORT_TOKEN_TTL_SECONDS} s or less"
+        )
+        return (short,)
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        return check_public_url(value)
+
+    @field_validator("listen", "inside_listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("must be host:port, for example 127.0.0.1:8080 or [::1]:8080")
+        if ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise ValueError("an IPv6 address stands in brackets, for example [::1]:8080")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose values come as arguments; read nothing else."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """Read the settings from a TOML file and the environment.
+
+    Args:
+        config: The file; else the one `KEYLESS_CONFIG` names; else none.
+
+    Raises:
+        ConfigurationError: The file cannot be read, a setting is unknown, missing or wrong. All of them are named.
+    """
+    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
+        config = Path(named)
+    values = {} if config is None else _read_file(config)
+    _refuse_unknown(values, config)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = [_problem(dict(item), values, config) for item in error.errors(include_input=False)]
+    raise ConfigurationError("; ".join(problems), hint="docs/settings.md describes every setting.")
+
+
+def _read_file(config: Path) -> dict[str, Any]:
+    try:
+        with config.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"settings file {config} cannot be read: {error.strerror}") from None
+    try:
+        values = tomllib.loads(text.decode("utf-8"))
+    except ValueError as error:
+        # The message of a TOML error has line and column, and quotes no value.
+        raise ConfigurationError(f"settings file {config} is not TOML: {error}") from None
+    if "key_encryption_key" in values:
+        raise ConfigurationError(
+            f"key_encryption_key does not belong into the settings file {config}",
+            hint="Name a private file with key_encryption_key_file, or set KEYLESS_KEY_ENCRYPTION_KEY.",
+        )
+    # Paths in the file are meant from the file's place, not from wherever the service was started.
+    for name in ("database", "key_encryption_key_file", "hub_directory"):
+        if isinstance(values.get(name), str):
+            values[name] = str(config.absolute().parent / values[name])
+    return values
+
+
+def _refuse_unknown(values: Mapping[str, object], config: Path | None) -> None:
+    names = list(Settings.model_fields)
+    unknown = [
+        (name, f"settings file {config}", difflib.get_close_matches(name, names))
+        for name in values
+        if name not in names
+    ]
+    for variable in os.environ:
+        # Other variables with our prefix belong to the client; one that nearly is a setting is a slip of the pen.
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in names:
+            unknown += [
+                (variable, "environment", [near]) for near in difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+            ]
+    if unknown:
+        name, place, near = unknown[0]
+        hint = f"Did you mean {near[0]}?" if near else f"Settings: {', '.join(names)}."
+        raise ConfigurationError(f"unknown setting {name} ({place})", hint=hint)
+
+
+def _problem(item: dict[str, Any], values: Mapping[str, object], config: Path | None) -> str:
+    location = item["loc"]
+    name = str(location[0]) if location else "settings"
+    variable = f"{PREFIX}{name.upper()}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return f"{name} is not set (set {variable}, or {name} in the settings file)"
+    if os.environ.get(variable):
+        return f"{name}: {message} (environment variable {variable})"
+    if name in values:
+        return f"{name}: {message} (settings file {config})"
+    return f"{name}: {message}"
+
+
+def check_public_url(value: str) -> str:
+    """Return `value` if it can be our origin (D19).
+
+    An https URL without a trailing slash, query or user name; http only for loopback hosts. It is the audience that id
+    tokens must carry, so it must be ours alone (T43).
+
+    Raises:
+        ValueError: It cannot; the message says why.
+    """
+    if value.lower() in GENERIC_WORDS:
+        raise ValueError("a generic word is many services' audience; use this service's own https URL")
+    if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
+        raise ValueError("must be plain ASCII without spaces")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from None
+    host = parts.hostname or ""
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ValueError("must be an https URL, for example https://hub.example.org")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("must be https: plain http is for loopback hosts only")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or "?" in value:
+        raise ValueError("must be an origin and at most a path: no user name, query or fragment")
+    if value.endswith(("/", "#")):
+        raise ValueError("must not end with a slash")
+    if parts.netloc != parts.netloc.lower() or (parts.scheme, port) in {("https", 443), ("http", 80)}:
+        raise ValueError("must have a lower-case host and no default port, because clients compare it byte for byte")
+    if not (is_loopback(host) or _HOST.fullmatch(host) or _is_address(host)):
+        raise ValueError(f"{host!r} is not a host name")
+    if host in GENERIC_HOSTS or host.removeprefix("www.") in GENERIC_HOSTS:
+        raise ValueError(f"{host} is another service's name; use this service's own")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name means this machine itself."""
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,11 @@
+"""Changing trust: what people do through the command line, and later through the API (D13).
+
+SQLAlchemy Core, one transaction for each change, its audit row inside it, and `meta.trust_version` grown so that every
+running server notices at its next exchange.
+"""
+
+from keyless.server.store.admin.administration import Administration
+from keyless.server.store.admin.issuers import NewIssuer
+from keyless.server.store.admin.publishers import NewPublisher
+
+__all__ = ["Administration", "NewIssuer", "NewPublisher"]

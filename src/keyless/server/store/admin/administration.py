@@ -1,0 +1,173 @@
+"""The door to administration: one object, one method for each thing a person does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DBAPIError
+
+from keyless.errors import ConfigurationError, UnavailableError
+from keyless.oidc.issuer import Issuer
+from keyless.resource import Resource
+from keyless.secret import Secret
+from keyless.server.audit.chain import Chain
+from keyless.server.audit.event import EventKind
+from keyless.server.store import tables
+from keyless.server.store.admin import issuers, publishers, resource_servers
+from keyless.server.store.admin.change import Change
+from keyless.server.store.admin.issuers import NewIssuer
+from keyless.server.store.admin.publishers import NewPublisher
+from keyless.server.store.engine import READ_ONLY, sqlite_engine
+from keyless.server.store.store import Store
+from keyless.trust.publisher import Publisher
+
+
+class Administration:
+    """Change and list trust in the database of a `Store`, over connections of its own.
+
+    Every method raises `ConfigurationError` for what cannot be, and `UnavailableError` when the database does not
+    answer; then nothing was changed.
+
+    Args:
+        store: An open store.
+        actor: Who the audit names, for example `cli:alice`.
+        clock: Unix seconds; the store's when `None`.
+    """
+
+    def __init__(self, store: Store | Path, *, actor: str, clock: Callable[[], float] | None = None) -> None:
+        path = store.path if isinstance(store, Store) else store
+        self._clock = clock or (store.clock if isinstance(store, Store) else time.time)
+        self._actor = actor
+        self._engine = sqlite_engine(path)
+        self._chain = Chain()
+        self._lock = threading.Lock()  # one chain, one change at a time
+
+    # --- publishers ---
+
+    def add_publisher(self, new: NewPublisher) -> Publisher:
+        """Add a Trusted Publisher whose issuer is configured."""
+        with self._change() as change:
+            if (issuer := issuers.find(change.connection, new.issuer_url)) is None:
+                raise ConfigurationError(
+                    f"issuer {new.issuer_url} is not configured", hint=f"keyless trust issuer add {new.issuer_url}"
+                )
+            return publishers.add(change, new, issuer)
+
+    def publishers(self, resource: Resource | None = None) -> list[Publisher]:
+        """Return the publishers of a resource or of all, whatever their state, oldest first."""
+        with self._read() as connection:
+            return publishers.find(connection, resource=resource)
+
+    def publisher(self, publisher_id: str) -> Publisher:
+        """Return one publisher."""
+        with self._read() as connection:
+            return publishers.get(connection, publisher_id)
+
+    def remove_publisher(self, publisher_id: str, *, resource: Resource | None = None) -> Publisher:
+        """Remove a publisher for good; its tokens stop working with it."""
+        with self._change() as change:
+            return publishers.remove(change, publisher_id, resource=resource)
+
+    def set_publisher_enabled(self, publisher_id: str, *, enabled: bool) -> Publisher:
+        """Switch a publisher on or off."""
+        with self._change() as change:
+            return publishers.set_enabled(change, publisher_id, enabled=enabled)
+
+    # --- resources ---
+
+    def set_resource_state(self, resource: Resource, state: str) -> None:
+        """Lock a resource or make it active again; a locked one gets no tokens and its live ones stop working."""
+        if state not in {"active", "locked"}:
+            raise ConfigurationError(f"resource state {state!r} is not known", hint="Use active or locked.")
+        with self._change() as change:
+            table = tables.resource
+            found = change.connection.execute(
+                update(table).where(table.c.path == str(resource)).values(state=state)
+            ).rowcount
+            if not found:
+                raise ConfigurationError(f"resource {resource.short} is not known here")
+            change.record(EventKind.RESOURCE_CHANGED, resource=str(resource), state=state)
+
+    # --- issuers ---
+
+    def add_issuer(self, new: NewIssuer) -> Issuer:
+        """Add an issuer."""
+        with self._change() as change:
+            return issuers.add(change, new)
+
+    def ensure_provider(self, provider: str) -> Issuer:
+        """Return the issuer that everybody means by a provider's name, added on first use."""
+        with self._change() as change:
+            return issuers.ensure_provider(change, provider)
+
+    def issuers(self) -> list[Issuer]:
+        """Return all issuers, oldest first."""
+        with self._read() as connection:
+            return issuers.read_all(connection)
+
+    def set_issuer_enabled(self, url: str, *, enabled: bool) -> Issuer:
+        """Switch an issuer on or off."""
+        with self._change() as change:
+            return issuers.set_enabled(change, url, enabled=enabled)
+
+    # --- resource servers ---
+
+    def add_resource_server(self, name: str, *, audience: str, profile: str = "keyless") -> Secret:
+        """Add a resource server and return its credential, this once."""
+        with self._change() as change:
+            return resource_servers.add(change, name, audience=audience, profile=profile)
+
+    def remove_resource_server(self, name: str) -> None:
+        """Remove a resource server that no publisher names."""
+        with self._change() as change:
+            resource_servers.remove(change, name)
+
+    # --- the object itself ---
+
+    def trust_version(self) -> int:
+        """Return the number that grows with every change."""
+        meta = tables.meta
+        with self._read() as connection:
+            return int(connection.execute(select(meta.c.value).where(meta.c.key == "trust_version")).scalar_one())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[Change]:
+        with self._lock, _translated():
+            try:
+                with self._engine.begin() as connection:
+                    yield Change(connection, self._chain, self._actor, int(self._clock()))
+            except BaseException:
+                self._chain.discard()
+                raise
+            self._chain.confirm()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        options: dict[str, Any] = {READ_ONLY: True}
+        with _translated(), self._engine.connect().execution_options(**options) as connection:
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        # `from None`: SQLAlchemy's message quotes the statement's parameters.
+        raise UnavailableError(f"the database did not take the change: {error.orig}") from None

@@ -1,0 +1,49 @@
+"""One change of trust: a transaction, who makes it, and its audit rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, update
+
+from keyless.server.audit.chain import Chain, Row
+from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Hold an open transaction. `at` is Unix seconds, `actor` is who the audit names."""
+
+    connection: Connection
+    chain: Chain
+    actor: str
+    at: int
+
+    def record(
+        self,
+        event: EventKind,
+        /,
+        *,
+        publisher_id: str | None = None,
+        issuer_id: int | None = None,
+        resource: str | None = None,
+        **data: object,
+    ) -> None:
+        """Write the audit row of this change and let every server know that trust changed."""
+        row = AuditEvent(
+            at=self.at,
+            kind=event.value,
+            actor=self.actor,
+            publisher_id=publisher_id,
+            issuer_id=issuer_id,
+            resource=resource,
+            data=event_data(claims=None, details=(), **data),
+        )
+        self.connection.execute(insert(tables.audit_event), _named(self.chain.link(row)))
+        meta = tables.meta
+        self.connection.execute(update(meta).where(meta.c.key == "trust_version").values(value=meta.c.value + 1))
+
+
+def _named(row: Row) -> dict[str, object]:
+    return dict(zip((c.name for c in tables.audit_event.c if c.name != "id"), row, strict=True))

@@ -1,0 +1,165 @@
+"""Issuers: adding, listing, switching on and off. They are never deleted, because the audit speaks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, insert, select, update
+
+from keyless.errors import ConfigurationError
+from keyless.issuers import PROFILES, profile_for
+from keyless.jose.algorithms import ALGORITHMS
+from keyless.oidc.issuer import Issuer, Network, NetworkKind, ReplayMode
+from keyless.server.audit.event import EventKind
+from keyless.server.settings import is_loopback
+from keyless.server.store import tables
+from keyless.server.store.admin.change import Change
+from keyless.server.store.admin.rules import check_text
+from keyless.server.store.records import ISSUER_COLUMNS, issuer_from_row, network_text
+
+PUBLIC: Final = Network()
+MAX_LIFETIME_SECONDS: Final = 24 * 3600  # V12: nothing that proves who a job is should outlive a day
+_COLUMNS: Final = tuple(tables.issuer.c[name.strip()] for name in ISSUER_COLUMNS.split(","))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewIssuer:
+    """Describe an issuer to add; `None` takes the preset of its kind.
+
+    Attributes:
+        url: What its tokens carry as `iss`, byte for byte.
+        kind: Name of the claim profile; found from the URL when `None`.
+        algorithms: Signature algorithms that are accepted.
+        network: Where its documents may be fetched from (D20).
+        replay: How often one id token may be exchanged (D8).
+        max_lifetime_seconds: Bound of `exp - iat` and of the age (V12).
+        jwks_uri: Its key set, when discovery should not be used (K09).
+        allow_multiple_audiences: Accept `aud` lists with other members (V13).
+        immutable_claims: Of a generic issuer: the claims that name an identity for good (M00b).
+    """
+
+    url: str
+    kind: str | None = None
+    algorithms: Sequence[str] | None = None
+    network: Network = PUBLIC
+    replay: ReplayMode | None = None
+    max_lifetime_seconds: int | None = None
+    jwks_uri: str | None = None
+    allow_multiple_audiences: bool = False
+    immutable_claims: Sequence[str] = ()
+
+
+def add(change: Change, new: NewIssuer) -> Issuer:
+    """Add an issuer.
+
+    Raises:
+        ConfigurationError: The description cannot work, or the issuer is there already.
+    """
+    kind = new.kind or _known_kind(new.url) or "generic"
+    profile = profile_for(kind)
+    _check_url("issuer", new.url, new.network)
+    if new.jwks_uri is not None:
+        _check_url("jwks_uri", new.jwks_uri, new.network)
+    if find(change.connection, new.url) is not None:
+        raise ConfigurationError(f"issuer {new.url} is configured already")
+    ours = tables.resource_server.c.audience
+    if change.connection.execute(select(ours).where(ours == new.url.rstrip("/"))).first():
+        # T17: a token of ours must never be exchanged for another one.
+        raise ConfigurationError(f"{new.url} is this service itself and cannot be an issuer of id tokens")
+    algorithms = tuple(new.algorithms or profile.algorithms)
+    if unknown := [name for name in algorithms if name not in ALGORITHMS]:
+        raise ConfigurationError(
+            f"algorithm {unknown[0]!r} is not accepted", hint=f"Use some of: {', '.join(sorted(ALGORITHMS))}."
+        )
+    if new.immutable_claims and profile.id_claims:
+        raise ConfigurationError(f"{kind} issuers have their own immutable claims: {', '.join(profile.id_claims)}")
+    for claim in new.immutable_claims:
+        check_text("immutable claim", claim)
+        if " " in claim:
+            raise ConfigurationError(f"immutable claim {claim!r} has a space in it")
+    lifetime = new.max_lifetime_seconds or profile.max_lifetime_seconds
+    if not 60 <= lifetime <= MAX_LIFETIME_SECONDS:
+        raise ConfigurationError(f"max_lifetime is {lifetime} s; it must be 60-{MAX_LIFETIME_SECONDS} s")
+    values: dict[str, Any] = {
+        "url": new.url,
+        "kind": kind,
+        "algorithms": " ".join(algorithms),
+        "max_lifetime_seconds": lifetime,
+        "max_age_seconds": new.max_lifetime_seconds or profile.max_age_seconds,
+        "replay": (new.replay or profile.replay).value,
+        "network": network_text(new.network),
+        "jwks_uri": new.jwks_uri,
+        "allow_multiple_audiences": new.allow_multiple_audiences,
+        "immutable_claims": " ".join(new.immutable_claims),
+    }
+    key = change.connection.execute(
+        insert(tables.issuer).values(**values, enabled=True, created_by=change.actor, created_at=change.at)
+    ).inserted_primary_key
+    number = int(key[0]) if key is not None else 0
+    change.record(EventKind.ISSUER_ADDED, issuer_id=number, **values)
+    found = find(change.connection, new.url)
+    assert found is not None  # noqa: S101 - inserted above
+    return found
+
+
+def find(connection: Connection, url: str) -> Issuer | None:
+    """Return the issuer of exactly this URL, or `None`."""
+    row = connection.execute(select(*_COLUMNS).where(tables.issuer.c.url == url)).first()
+    return None if row is None else issuer_from_row(tuple(row))
+
+
+def read_all(connection: Connection) -> list[Issuer]:
+    """Return all issuers, oldest first."""
+    return [issuer_from_row(tuple(row)) for row in connection.execute(select(*_COLUMNS).order_by(tables.issuer.c.id))]
+
+
+def ensure_provider(change: Change, provider: str) -> Issuer:
+    """Return the issuer that everybody means by a provider's name, added on first use.
+
+    Raises:
+        ConfigurationError: No provider of that name has one issuer for everybody.
+    """
+    url = profile_for(provider).default_url
+    if url is None:
+        raise ConfigurationError(f"provider {provider!r} has no issuer of its own", hint="Name it with --issuer URL.")
+    return find(change.connection, url) or add(change, NewIssuer(url=url, kind=provider))
+
+
+def set_enabled(change: Change, url: str, *, enabled: bool) -> Issuer:
+    """Switch an issuer on or off; off, nothing of it is exchanged and its tokens stop working at once.
+
+    Raises:
+        ConfigurationError: There is no such issuer.
+    """
+    found = find(change.connection, url)
+    if found is None:
+        raise ConfigurationError(f"issuer {url} is not configured", hint="See: keyless trust issuer list")
+    if found.enabled != enabled:
+        change.connection.execute(update(tables.issuer).where(tables.issuer.c.id == found.id).values(enabled=enabled))
+        change.record(EventKind.ISSUER_ENABLED if enabled else EventKind.ISSUER_DISABLED, issuer_id=found.id, url=url)
+    return find(change.connection, url) or found
+
+
+def _known_kind(url: str) -> str | None:
+    return next((profile.kind for profile in PROFILES.values() if profile.default_url == url), None)
+
+
+def _check_url(what: str, url: str, network: Network) -> None:
+    check_text(what, url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{what} {url!r} is not a URL: {error}") from None
+    if parts.username is not None or parts.query or parts.fragment or not host or " " in url:
+        raise ConfigurationError(f"{what} {url!r} must be a URL without user name, query and fragment")
+    loopback = network.kind is NetworkKind.LOOPBACK and is_loopback(host)
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise ConfigurationError(
+            f"{what} {url!r} must be https",
+            hint="Plain http is for an issuer on this machine only, added with --network loopback.",
+        )

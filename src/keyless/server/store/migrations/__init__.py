@@ -1,0 +1,1 @@
+"""The Alembic migrations, shipped inside the package so that the service migrates by itself."""

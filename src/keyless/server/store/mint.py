@@ -1,0 +1,365 @@
+"""The one transaction of the exchange: claim on the id token, token row, audit row (D14-D17).
+
+Through the driver, without SQLAlchemy. A batch of requests shares one transaction and so one sync to the disk; a member
+that the database refuses is found by going through the batch again with a savepoint around each (D17).
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from keyless.errors import UnavailableError
+from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
+from keyless.server.audit.chain import INSERT_EVENT, Chain, Row
+from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
+from keyless.server.store.pinning import Pinned, pin_first_use
+
+logger = logging.getLogger(__name__)
+
+LAST_USED_SECONDS: Final = 60  # `last_used_at` is for people; once a minute is enough of them and spares the writes
+MAX_TRACKED_PUBLISHERS: Final = 10_000
+MAX_CONTACT_CHARS: Final = 256  # of a user agent; longer ones say nothing more
+
+# What a single member can be guilty of. Everything else sqlite3 raises is an outage for the whole batch.
+_MEMBER_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+    TypeError,
+    ValueError,
+)
+
+_CLAIM: Final = """
+INSERT INTO replay_use (issuer_id, replay_key, n, jti, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (issuer_id, replay_key, n) DO NOTHING
+"""
+_USES: Final = "SELECT max(n), min(used_at) FROM replay_use WHERE issuer_id = ? AND replay_key = ?"
+_UNCLAIM: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = ?"
+
+# D16: nothing that was read before this statement is believed. The publisher is still the one that was matched, in
+# force, of this issuer and for this resource, and neither issuer nor resource nor namespace was switched off since.
+_MINT: Final = """
+INSERT INTO token (jti, publisher_id, publisher_version, issuer_id, resource, scope, audience, ci_subject,
+                   issued_at, expires_at)
+SELECT ?, p.id, p.version, i.id, r.path, ?, s.audience, ?, ?, ?
+FROM publisher p
+JOIN issuer i ON i.id = p.issuer_id
+JOIN resource r ON r.id = p.resource_id
+JOIN namespace n ON n.id = r.namespace_id
+JOIN resource_server s ON s.id = p.resource_server_id
+WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
+  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
+"""
+_GRANTED: Final = EventKind.TOKEN_GRANTED.value
+_USED: Final = "UPDATE publisher SET last_used_at = ? WHERE id = ?"
+_CONTACT: Final = "INSERT INTO audit_contact (writer, sequence, at, address, user_agent) VALUES (?, ?, ?, ?, ?)"
+
+
+class BatchWriter:
+    """Write batches over one connection, which nobody else may use meanwhile. Not thread-safe.
+
+    Args:
+        connection: In autocommit mode.
+        chain: The audit chain of this process.
+        seal: Ends the transaction; another one is handed in to test what happens when a commit's outcome is unknown.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        chain: Chain,
+        *,
+        seal: Callable[[sqlite3.Connection], object] = lambda connection: connection.execute("COMMIT"),
+    ) -> None:
+        self._connection = connection
+        self._chain = chain
+        self._seal = seal
+        self._last_used: dict[str, int] = {}
+        self.unsettled: list[str] = []
+        """Token ids of batches whose commit failed with an unknown outcome; nobody got these tokens (D14)."""
+
+    def write(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        """Write a batch in one transaction and say what became of each member, in order.
+
+        Raises:
+            UnavailableError: The database cannot take any of it now. Nothing of the batch counts.
+        """
+        try:
+            try:
+                return self._write_together(batch)
+            except _MEMBER_ERRORS:
+                self.roll_back()
+                return self._write_one_by_one(batch)
+        except sqlite3.Error as error:
+            self.roll_back()
+            raise UnavailableError("the database cannot be written to right now", retry_after=2) from error
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def _write_together(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        transaction = _Transaction(cursor, self._chain, self._last_used)
+        outcomes = [transaction.apply(member) for member in batch]
+        transaction.flush()
+        self._commit(batch, transaction)
+        return outcomes
+
+    def _write_one_by_one(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        transaction = _Transaction(cursor, self._chain, self._last_used)
+        outcomes = []
+        for member in batch:
+            try:
+                outcomes.append(transaction.apply_alone(member))
+            except _MEMBER_ERRORS as error:
+                # The type only, no traceback: the message of a codec error quotes the text.
+                logger.error("the database refused request %r: %s", member.request_id, type(error).__name__)  # noqa: TRY400
+                transaction.apply_alone(_failure(member))
+                outcomes.append(Outcome(Verdict.FAILED))
+        self._commit(batch, transaction)
+        return outcomes
+
+    def _commit(self, batch: Sequence[Grant | Refusal], transaction: _Transaction) -> None:
+        try:
+            self._seal(self._connection)
+        except BaseException as error:
+            # Never retried row by row: the batch may be on the disk already.
+            self.unsettled += [member.jti for member in batch if isinstance(member, Grant)]
+            if isinstance(error, sqlite3.Error):
+                raise UnavailableError("the database did not confirm the commit", retry_after=2) from error
+            raise
+        self._chain.confirm()
+        if len(self._last_used) > MAX_TRACKED_PUBLISHERS:
+            self._last_used.clear()
+        self._last_used.update(transaction.used)
+
+    def roll_back(self) -> None:
+        """Leave no transaction open, whatever state the last one was left in."""
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                logger.exception("a transaction could not be rolled back")
+        self._chain.discard()
+
+
+class _Transaction:
+    """Apply the members of one batch inside the open transaction."""
+
+    def __init__(self, cursor: sqlite3.Cursor, chain: Chain, last_used: dict[str, int]) -> None:
+        self._cursor = cursor
+        self._execute = cursor.execute
+        self._chain = chain
+        self._last_used = last_used
+        self._events: list[Row] = []
+        self._contacts: list[Row] = []
+        self._pinned: dict[str, Pinned] = {}
+        self.used: dict[str, int] = {}
+
+    def apply(self, member: Grant | Refusal) -> Outcome:
+        """Settle one member. Audit rows are collected until `flush`."""
+        if isinstance(member, Refusal):
+            self._record(member, _refused(member))
+            return Outcome(Verdict.RECORDED)
+        outcome = self._grant_pinning(member) if member.first_use_pins else self._grant(member)
+        if outcome.verdict is Verdict.GRANTED:
+            self._record(member, _granted(member, outcome.use or 1))
+            self._mark_used(member)
+        else:
+            reason = "token_replayed" if outcome.verdict is Verdict.REPLAYED else str(outcome.verdict)
+            self._record(member, _refused(_as_refusal(member, reason)))
+        return outcome
+
+    def apply_alone(self, member: Grant | Refusal) -> Outcome:
+        """Settle one member inside its own savepoint, so that an error takes back nothing but its own rows."""
+        position, pinned, used = self._chain.position, dict(self._pinned), dict(self.used)
+        self._execute("SAVEPOINT member")
+        try:
+            outcome = self.apply(member)
+            self.flush()
+        except BaseException:
+            if self._cursor.connection.in_transaction:  # not so when the database gave up the whole transaction
+                self._execute("ROLLBACK TO member")
+                self._execute("RELEASE member")
+            self._events.clear()
+            self._contacts.clear()
+            self._chain.rewind(position)
+            self._pinned, self.used = pinned, used
+            raise
+        self._execute("RELEASE member")
+        return outcome
+
+    def flush(self) -> None:
+        """Write the audit rows that were collected."""
+        self._cursor.executemany(INSERT_EVENT, self._events)
+        if self._contacts:
+            self._cursor.executemany(_CONTACT, self._contacts)
+        self._events.clear()
+        self._contacts.clear()
+
+    def _grant(self, grant: Grant) -> Outcome:
+        use = 1
+        if grant.replay_mode is ReplayMode.COUNTED:
+            used, first_used_at = self._uses(grant)
+            use = used + 1
+            if use > MAX_COUNTED_USES:
+                return Outcome(Verdict.REPLAYED, first_used_at=first_used_at)
+        claim = (grant.issuer_id, grant.replay_key, use)
+        self._execute(_CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
+        if self._cursor.rowcount != 1:
+            return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])
+        pinned = self._pinned.get(grant.publisher_id)
+        version = grant.publisher_version
+        if pinned is not None and pinned.accepts(grant):
+            version = pinned.version
+        self._execute(
+            _MINT,
+            (
+                grant.jti,
+                grant.scope,
+                grant.ci_subject,
+                grant.issued_at,
+                grant.expires_at,
+                grant.publisher_id,
+                version,
+                grant.issued_at,
+                grant.issuer_id,
+                grant.resource,
+                grant.audience,
+            ),
+        )
+        if self._cursor.rowcount != 1:
+            self._execute(_UNCLAIM, claim)
+            return Outcome(Verdict.PUBLISHER_CHANGED)
+        return Outcome(Verdict.GRANTED, use=use)
+
+    def _uses(self, grant: Grant) -> tuple[int, int | None]:
+        used, first_used_at = self._execute(_USES, (grant.issuer_id, grant.replay_key)).fetchone()
+        return used or 0, first_used_at
+
+    def _grant_pinning(self, grant: Grant) -> Outcome:
+        """Grant, and pin the publisher to the ids of this id token; both or neither (D10, T86, T116)."""
+        pinned = self._pinned.get(grant.publisher_id)
+        if pinned is not None and pinned.accepts(grant):  # an earlier member of this batch pinned the same ids
+            return self._grant(grant)
+        self._execute("SAVEPOINT pinning")
+        outcome = self._grant(grant)
+        if outcome.verdict is Verdict.GRANTED:
+            found = pin_first_use(self._cursor, grant)
+            if found is None:
+                self._execute("ROLLBACK TO pinning")
+                outcome = Outcome(Verdict.PUBLISHER_CHANGED)
+            else:
+                self._pinned[grant.publisher_id] = found
+                self._events.append(self._chain.link(_pinned(grant)))
+        self._execute("RELEASE pinning")
+        return outcome
+
+    def _mark_used(self, grant: Grant) -> None:
+        publisher_id, at = grant.publisher_id, grant.issued_at
+        last = self.used.get(publisher_id) or self._last_used.get(publisher_id)
+        if last is None or at - last >= LAST_USED_SECONDS:
+            self._execute(_USED, (at, publisher_id))
+            self.used[publisher_id] = at
+
+    def _record(self, member: Grant | Refusal, event: AuditEvent) -> None:
+        row = self._chain.link(event)
+        self._events.append(row)
+        if member.address is not None or member.user_agent is not None:
+            user_agent = None if member.user_agent is None else member.user_agent[:MAX_CONTACT_CHARS]
+            self._contacts.append((row[0], row[1], event.at, member.address, user_agent))
+
+
+def _granted(grant: Grant, use: int) -> AuditEvent:
+    return AuditEvent(
+        at=grant.issued_at,
+        kind=_GRANTED,
+        request_id=grant.request_id,
+        publisher_id=grant.publisher_id,
+        issuer_id=grant.issuer_id,
+        resource=grant.resource,
+        jti=grant.jti,
+        ci_subject=grant.ci_subject,
+        data=event_data(claims=grant.claims, scope=grant.scope, use=use, expires_at=grant.expires_at),
+    )
+
+
+def _pinned(grant: Grant) -> AuditEvent:
+    return AuditEvent(
+        at=grant.issued_at,
+        kind=EventKind.PUBLISHER_PINNED.value,
+        request_id=grant.request_id,
+        publisher_id=grant.publisher_id,
+        issuer_id=grant.issuer_id,
+        resource=grant.resource,
+        jti=grant.jti,
+        ci_subject=grant.ci_subject,
+        data=event_data(pins=dict(grant.first_use_pins)),
+    )
+
+
+def _refused(refusal: Refusal, kind: EventKind = EventKind.EXCHANGE_REFUSED) -> AuditEvent:
+    return AuditEvent(
+        at=refusal.at,
+        kind=kind.value,
+        request_id=refusal.request_id,
+        publisher_id=refusal.publisher_id,
+        issuer_id=refusal.issuer_id,
+        resource=refusal.resource,
+        ci_subject=refusal.ci_subject,
+        reason=refusal.reason,
+        data=event_data(claims=refusal.claims, details=refusal.details),
+    )
+
+
+def _as_refusal(grant: Grant, reason: str) -> Refusal:
+    return Refusal(
+        reason=reason,
+        issuer_id=grant.issuer_id,
+        request_id=grant.request_id,
+        at=grant.issued_at,
+        resource=grant.resource,
+        ci_subject=grant.ci_subject,
+        publisher_id=grant.publisher_id,
+        claims=grant.claims,
+        address=grant.address,
+        user_agent=grant.user_agent,
+    )
+
+
+def _failure(member: Grant | Refusal) -> Refusal:
+    """Return what can be said of a member that the database did not take: nothing that it brought along unescaped."""
+    refusal = _as_refusal(member, "storage_refused") if isinstance(member, Grant) else member
+    return replace(
+        refusal,
+        reason="storage_refused",
+        request_id=_plain(refusal.request_id),
+        issuer_id=refusal.issuer_id if _is_small(refusal.issuer_id) else None,
+        at=refusal.at if _is_small(refusal.at) else 0,
+        resource=_plain(refusal.resource) if refusal.resource is not None else None,
+        ci_subject=_plain(refusal.ci_subject) if refusal.ci_subject is not None else None,
+        publisher_id=_plain(refusal.publisher_id) if refusal.publisher_id is not None else None,
+        claims={},
+        details=(),
+        address=None,
+        user_agent=None,
+    )
+
+
+def _plain(value: object) -> str:
+    return str(value).encode("ascii", "backslashreplace").decode("ascii")[:MAX_CONTACT_CHARS]
+
+
+def _is_small(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**53

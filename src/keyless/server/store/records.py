@@ -1,0 +1,98 @@
+"""Rows as the values the rest of the service works with, and back. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from keyless.errors import ConfigurationError
+from keyless.oidc.issuer import Issuer, Network, NetworkKind, ReplayMode
+from keyless.trust.publisher import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceServer:
+    """A hub or registry that accepts our tokens.
+
+    `audience` is the `aud` of its tokens; `token_prefix` and `user_token_prefix` stand before those for a repository
+    and for an account (D6). `may_introspect` is true when it has a credential.
+    """
+
+    name: str
+    audience: str
+    token_prefix: str
+    user_token_prefix: str
+    operations: tuple[Operation, ...]
+    may_introspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRow:
+    """A signing key at rest: the private part is encrypted, this room cannot read it (D21)."""
+
+    kid: str
+    purpose: str
+    algorithm: str
+    state: str
+    public_jwk: str
+    nonce: bytes
+    encrypted_private: bytes
+    created_at: int
+    activated_at: int | None = None
+    retired_at: int | None = None
+
+
+def network_text(network: Network) -> str:
+    """Return the stored and shown form: `public`, `loopback` or `private=CIDR,CIDR`."""
+    if network.kind is NetworkKind.PRIVATE:
+        return f"private={','.join(str(cidr) for cidr in network.cidrs)}"
+    return network.kind.value
+
+
+def parse_network(text: str) -> Network:
+    """Parse what `network_text` writes.
+
+    Raises:
+        ConfigurationError: It is none of the three forms, or a CIDR is not a network.
+    """
+    if text in {NetworkKind.PUBLIC.value, NetworkKind.LOOPBACK.value}:
+        return Network(NetworkKind(text))
+    kind, _, cidrs = text.partition("=")
+    if kind == NetworkKind.PRIVATE.value and cidrs:
+        try:
+            return Network(NetworkKind.PRIVATE, tuple(ip_network(cidr.strip()) for cidr in cidrs.split(",")))
+        except ValueError as error:
+            raise ConfigurationError(f"network {text!r}: {error}") from None
+    raise ConfigurationError(
+        f"network {text!r} is not known", hint="Write public, loopback, or private=10.0.0.0/8,192.168.7.0/24."
+    )
+
+
+ISSUER_COLUMNS = (
+    "id, url, kind, algorithms, max_lifetime_seconds, max_age_seconds, replay, network, jwks_uri, "
+    "allow_multiple_audiences, enabled, immutable_claims"
+)
+
+
+def issuer_from_row(row: tuple[object, ...]) -> Issuer:
+    """Make an `Issuer` of a row of `ISSUER_COLUMNS`."""
+    number, url, kind, algorithms, lifetime, age, replay, network, jwks_uri, multiple, enabled, immutable = row
+    return Issuer(
+        id=int(str(number)),
+        url=str(url),
+        kind=str(kind),
+        algorithms=tuple(str(algorithms).split()),
+        max_lifetime_seconds=int(str(lifetime)),
+        max_age_seconds=int(str(age)),
+        replay=ReplayMode(str(replay)),
+        network=parse_network(str(network)),
+        jwks_uri=None if jwks_uri is None else str(jwks_uri),
+        allow_multiple_audiences=bool(multiple),
+        enabled=bool(enabled),
+        immutable_claims=tuple(str(immutable).split()),
+    )
+
+
+def operations_from_text(text: str) -> tuple[Operation, ...]:
+    """Parse the stored form, names separated by spaces."""
+    return tuple(Operation(name) for name in text.split())

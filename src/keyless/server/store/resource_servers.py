@@ -1,0 +1,111 @@
+"""Resource servers as the running service needs them: its own origin, and who may ask about tokens.
+
+Through the driver: `keyless serve` starts without SQLAlchemy when there is nothing to migrate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sqlite3
+from typing import Final
+
+from keyless.secret import Secret
+from keyless.server.audit.chain import INSERT_EVENT, Chain
+from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store.ids import new_credential
+from keyless.server.store.pinning import BUMP_TRUST
+from keyless.server.store.records import ResourceServer, operations_from_text
+
+DEFAULT_NAME: Final = "hub"
+PROFILES: Final = {"keyless": ("kl_", "kl_"), "huggingface": ("hf_jwt_", "hf_oauth_")}
+"""Token profile -> prefix of a repository's token, prefix of an account's (D6)."""
+ALL_OPERATIONS: Final = "read write create"
+
+_COLUMNS: Final = "name, audience, token_prefix, user_token_prefix, operations, credential_hash"
+_NO_CREDENTIAL: Final = bytes(32)
+
+
+def _make(row: tuple[str, str, str, str, str, bytes | None]) -> ResourceServer:
+    name, audience, prefix, user_prefix, operations, credential_hash = row
+    return ResourceServer(
+        name, audience, prefix, user_prefix, operations_from_text(operations), credential_hash is not None
+    )
+
+
+def hash_credential(credential: str) -> bytes:
+    """Return what is stored of a credential. It has 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+
+
+def read_all(connection: sqlite3.Connection) -> tuple[ResourceServer, ...]:
+    """Return all resource servers, the first one made leading."""
+    query = f"SELECT {_COLUMNS} FROM resource_server ORDER BY id"  # noqa: S608 - constants
+    return tuple(_make(row) for row in connection.execute(query))
+
+
+def find_by_credential(connection: sqlite3.Connection, name: str, credential: Secret) -> ResourceServer | None:
+    """Return the resource server of this name, if that is its credential.
+
+    Compares in the same way whether or not the name exists (T20).
+    """
+    query = f"SELECT {_COLUMNS} FROM resource_server WHERE name = ?"  # noqa: S608 - constants
+    row = connection.execute(query, (name.encode("utf-8", "replace").decode(),)).fetchone()
+    stored = None if row is None else row[5]
+    equal = hmac.compare_digest(hash_credential(credential.reveal()), stored or _NO_CREDENTIAL)
+    return _make(row) if equal and stored is not None else None
+
+
+def find_default(connection: sqlite3.Connection, public_url: str, profile: str) -> ResourceServer | None:
+    """Return the resource server of our own origin if it is there and as the settings say, else `None`."""
+    found = next((server for server in read_all(connection) if server.audience == public_url), None)
+    if found is None or (found.token_prefix, found.user_token_prefix) != PROFILES[profile]:
+        return None
+    return found
+
+
+def write_default(cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile: str, *, at: int) -> ResourceServer:
+    """Make the resource server of our own origin, or change the one named `hub` to what the settings say now.
+
+    Within the caller's transaction, with its audit row.
+    """
+    servers = read_all(cursor.connection)
+    found = next((s for s in servers if s.audience == public_url), None) or next(
+        (s for s in servers if s.name == DEFAULT_NAME), None
+    )
+    prefix, user_prefix = PROFILES[profile]
+    kind = EventKind.RESOURCE_SERVER_ADDED
+    name = DEFAULT_NAME
+    if found is None:
+        cursor.execute(
+            "INSERT INTO resource_server (name, audience, token_prefix, user_token_prefix, operations, created_by,"
+            " created_at) VALUES (?, ?, ?, ?, ?, 'serve', ?)",
+            (name, public_url, prefix, user_prefix, ALL_OPERATIONS, at),
+        )
+    else:
+        kind, name = EventKind.RESOURCE_SERVER_CHANGED, found.name
+        cursor.execute(
+            "UPDATE resource_server SET audience = ?, token_prefix = ?, user_token_prefix = ? WHERE name = ?",
+            (public_url, prefix, user_prefix, name),
+        )
+    data = event_data(resource_server=name, audience=public_url, profile=profile)
+    _record(cursor, chain, AuditEvent(at=at, kind=kind.value, actor="serve", data=data))
+    query = f"SELECT {_COLUMNS} FROM resource_server WHERE name = ?"  # noqa: S608 - constants
+    return _make(cursor.execute(query, (name,)).fetchone())
+
+
+def renew_credential(cursor: sqlite3.Cursor, chain: Chain, name: str, *, at: int, actor: str) -> Secret | None:
+    """Replace a resource server's credential and return the new one; only its hash is kept."""
+    credential = new_credential()
+    cursor.execute("UPDATE resource_server SET credential_hash = ? WHERE name = ?", (hash_credential(credential), name))
+    if cursor.rowcount != 1:
+        return None
+    data = event_data(resource_server=name, credential="renewed")
+    kind = EventKind.RESOURCE_SERVER_CHANGED.value
+    _record(cursor, chain, AuditEvent(at=at, kind=kind, actor=actor, data=data))
+    return Secret(credential)
+
+
+def _record(cursor: sqlite3.Cursor, chain: Chain, event: AuditEvent) -> None:
+    cursor.execute(BUMP_TRUST)
+    cursor.execute(INSERT_EVENT, chain.link(event))

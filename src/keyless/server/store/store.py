@@ -1,0 +1,295 @@
+"""The store: one object over one SQLite database, shared by all threads of a process (D4).
+
+Two connections: one writes, one reads, each behind its own lock, so that reading trust never waits for a disk.
+Administration (`keyless.server.store.admin`) works beside it over connections of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from keyless.errors import UnavailableError
+from keyless.oidc.issuer import Issuer
+from keyless.resource import Resource
+from keyless.secret import Secret
+from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
+from keyless.server.audit.event import AuditEvent, EventKind
+from keyless.server.store import resource_servers, tokens
+from keyless.server.store.connection import connect, create_file
+from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState
+from keyless.server.store.mint import BatchWriter
+from keyless.server.store.pinning import BUMP_TRUST
+from keyless.server.store.records import ResourceServer, SigningKeyRow
+from keyless.server.store.schema import ensure_schema
+from keyless.server.store.trust_reader import TrustReader
+from keyless.trust.publisher import Publisher
+
+logger = logging.getLogger(__name__)
+
+_KEY_COLUMNS: Final = (
+    "kid, purpose, algorithm, state, public_jwk, nonce, encrypted_private, created_at, activated_at, retired_at"
+)
+
+
+def open_store(path: Path | str, *, clock: Callable[[], float] = time.time) -> Store:
+    """Open the database at `path`, creating and migrating it when needed.
+
+    A new file is readable by its owner only.
+
+    Raises:
+        ConfigurationError: The directory is missing, the file is not ours, or a newer release wrote it.
+        UnavailableError: It is locked by somebody else for too long.
+    """
+    path = Path(path).absolute()
+    create_file(path)
+    ensure_schema(path)
+    return Store(path, clock=clock)
+
+
+class Store:
+    """Everything the service reads and writes while it runs. Thread-safe. Open one with `open_store`.
+
+    Every method raises `UnavailableError` when the database cannot answer: an outage, never a refusal (D9).
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path: Final = path
+        self.clock: Final = clock
+        self._chain = Chain()
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._write_connection = connect(path)
+        self._read_connection = connect(path)
+        self._read_connection.execute("PRAGMA query_only=ON")
+        self._batches = BatchWriter(self._write_connection, self._chain)
+        self._trust = TrustReader(self._read_connection, self._read_lock, clock)
+
+    # --- the exchange ---
+
+    def commit(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        """Claim, mint and record a batch in one transaction; return the outcomes in the batch's order.
+
+        Once this returns, everything it tells of is on the disk. No member's fault touches another member (D17).
+
+        Raises:
+            UnavailableError: Nothing of the batch counts; no token of it may be given out.
+        """
+        if not batch:
+            return []
+        with self._write_lock:
+            self._settle()
+            try:
+                return self._batches.write(batch)
+            except UnavailableError:
+                try:
+                    self._settle()
+                except UnavailableError:
+                    logger.warning("a batch without a confirmed commit will be settled before the next one")
+                raise
+
+    def issuer_by_url(self, url: str) -> Issuer | None:
+        """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
+        with _translated():
+            return self._trust.issuer_by_url(url)
+
+    def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
+        """Return the publishers in force of this resource and issuer, as of the last commit of any process."""
+        with _translated():
+            return self._trust.publishers(resource, issuer_id)
+
+    def resource_of_publisher(self, publisher_id: str) -> Resource | None:
+        """Return what a publisher is for, or `None` when there is none of that id (D22)."""
+        with _translated():
+            return self._trust.resource_of_publisher(publisher_id)
+
+    def token_prefixes(self) -> tuple[str, ...]:
+        """Return every prefix that our access tokens may carry (D6)."""
+        with _translated():
+            return self._trust.token_prefixes()
+
+    def trust_version(self) -> int:
+        """Return a number that grows with each change of trust or signing keys, by whatever process."""
+        with _translated():
+            return self._trust.trust_version()
+
+    # --- tokens ---
+
+    def token_state(self, jti: str) -> TokenState | None:
+        """Return what is true of a token now, or `None` when no such token is known."""
+        with self._reading() as connection:
+            return tokens.read_token_state(connection, jti, int(self.clock()))
+
+    def revoke_token(self, jti: str, *, reason: str, request_id: str | None = None, actor: str | None = None) -> bool:
+        """Revoke a token; false when it is unknown or was revoked before. The audit row comes with it."""
+        with self._writing() as cursor:
+            return tokens.revoke(
+                cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
+            )
+
+    def purge(self, now: float | None = None) -> int:
+        """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
+        gone = 0
+        while True:
+            with self._writing() as cursor:
+                count = tokens.purge_expired(cursor, int(self.clock() if now is None else now))
+            gone += count
+            if count < tokens.PURGE_ROWS:
+                return gone
+            time.sleep(0)  # let a waiting exchange take the lock
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the database file without making anybody wait. Call it from a worker thread."""
+        with _translated():
+            connection = connect(self.path)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                connection.close()
+
+    # --- resource servers ---
+
+    def ensure_default_resource_server(self, public_url: str, profile: str) -> ResourceServer:
+        """Return the resource server that stands for our own origin, made or brought up to date when needed (D19).
+
+        Args:
+            public_url: Its audience.
+            profile: `keyless` or `huggingface`: the token prefixes it gets.
+        """
+        with self._reading() as connection:
+            if (server := resource_servers.find_default(connection, public_url, profile)) is not None:
+                return server
+        with self._writing() as cursor:
+            return resource_servers.write_default(cursor, self._chain, public_url, profile, at=int(self.clock()))
+
+    def resource_servers(self) -> tuple[ResourceServer, ...]:
+        """Return all resource servers, the first one made leading."""
+        with self._reading() as connection:
+            return resource_servers.read_all(connection)
+
+    def resource_server_by_credential(self, name: str, credential: Secret) -> ResourceServer | None:
+        """Return the resource server of this name, if that is its credential."""
+        with self._reading() as connection:
+            return resource_servers.find_by_credential(connection, name, credential)
+
+    def resource_server_audience(self, name: str, credential: Secret) -> str | None:
+        """Return the audience of the resource server of this name, if that is its credential."""
+        server = self.resource_server_by_credential(name, credential)
+        return None if server is None else server.audience
+
+    def renew_resource_server_credential(self, name: str, *, actor: str) -> Secret | None:
+        """Give a resource server a new credential and return it, this once; `None` when there is no such server."""
+        with self._writing() as cursor:
+            return resource_servers.renew_credential(cursor, self._chain, name, at=int(self.clock()), actor=actor)
+
+    # --- signing keys ---
+
+    def signing_keys(self, purpose: str) -> tuple[SigningKeyRow, ...]:
+        """Return the key rows of one purpose, oldest first."""
+        with self._reading() as connection:
+            query = f"SELECT {_KEY_COLUMNS} FROM signing_key WHERE purpose = ? ORDER BY created_at, kid"  # noqa: S608
+            return tuple(SigningKeyRow(*row) for row in connection.execute(query, (purpose,)))
+
+    def add_signing_key(self, row: SigningKeyRow, *, actor: str) -> bool:
+        """Store a key; false when it would be a second active one of its purpose, made by another process meanwhile."""
+        with self._writing() as cursor:
+            if row.state == "active":
+                other = "SELECT 1 FROM signing_key WHERE purpose = ? AND state = 'active'"
+                if cursor.execute(other, (row.purpose,)).fetchone():
+                    return False
+            insert = f"INSERT INTO signing_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+            cursor.execute(
+                insert,
+                (
+                    row.kid,
+                    row.purpose,
+                    row.algorithm,
+                    row.state,
+                    row.public_jwk,
+                    row.nonce,
+                    row.encrypted_private,
+                    row.created_at,
+                    row.activated_at,
+                    row.retired_at,
+                ),
+            )
+            cursor.execute(BUMP_TRUST)
+            event = AuditEvent(at=row.created_at, kind=EventKind.KEY_ADDED.value, actor=actor, reason=row.kid)
+            cursor.execute(INSERT_EVENT, self._chain.link(event))
+            return True
+
+    # --- the object itself ---
+
+    def healthy(self) -> bool:
+        """Tell whether the database answers and can be written to, without changing it."""
+        try:
+            with self._writing() as cursor:
+                cursor.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()
+        except UnavailableError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        with self._write_lock, self._read_lock:
+            self._write_connection.close()
+            self._read_connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, _translated():
+            yield self._read_connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Cursor]:
+        with self._write_lock:
+            self._settle()
+            with self._transaction() as cursor:
+                yield cursor
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        with _translated():
+            cursor = self._write_connection.cursor()
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                self._batches.roll_back()
+                raise
+            self._chain.confirm()
+
+    def _settle(self) -> None:
+        """Find out what became of a commit that was not confirmed, before anything else is written (D14)."""
+        if not self._batches.unsettled:
+            return
+        with _translated():
+            query = "SELECT sequence, hash FROM audit_event WHERE writer = ? ORDER BY sequence DESC LIMIT 1"
+            head = self._write_connection.execute(query, (self._chain.writer,)).fetchone()
+        self._chain.resume((0, GENESIS) if head is None else (head[0], head[1]))
+        with self._transaction() as cursor:
+            found = tokens.settle(cursor, self._chain, self._batches.unsettled, at=int(self.clock()))
+        if found:
+            logger.warning("%d tokens of an unconfirmed commit were revoked before anybody got them", found)
+        self._batches.unsettled.clear()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnavailableError("the database does not answer right now", retry_after=2) from error

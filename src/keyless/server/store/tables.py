@@ -1,0 +1,269 @@
+"""The tables, as administration sees them (design: namespaces, publishers, tokens, claims on id tokens, audit).
+
+Portable: SQLite now, PostgreSQL without a change of these definitions. The exchange path names the same columns in its
+own SQL (`mint.py`, `trust_reader.py`); a test compares the migrated database with this module. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# STRICT tables know INTEGER, TEXT and BLOB only; on PostgreSQL these become BIGINT and BOOLEAN.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+Flag = Boolean().with_variant(Integer(), "sqlite")
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("value", Number, nullable=False),
+    sqlite_strict=True,
+)
+
+namespace = Table(
+    "namespace",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    CheckConstraint("kind IN ('user', 'org', 'unknown')", name="kind"),
+    CheckConstraint("state IN ('active', 'locked')", name="state"),
+    sqlite_strict=True,
+)
+
+resource = Table(
+    "resource",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", Text, nullable=False, unique=True),  # the canonical spelling, what tokens and audit rows carry
+    Column("type", Text, nullable=False),
+    Column("namespace_id", Integer, ForeignKey("namespace.id"), nullable=False),
+    Column("name", Text, nullable=False),  # empty for an account
+    Column("state", Text, nullable=False),
+    Column("publishers_only", Flag, nullable=False),
+    Column("created_at", Number, nullable=False),
+    UniqueConstraint("namespace_id", "type", "name"),
+    CheckConstraint("state IN ('pending', 'active', 'locked')", name="state"),
+    sqlite_strict=True,
+)
+
+resource_server = Table(
+    "resource_server",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("audience", Text, nullable=False, unique=True),
+    Column("token_prefix", Text, nullable=False),
+    Column("user_token_prefix", Text, nullable=False),
+    Column("operations", Text, nullable=False),
+    Column("credential_hash", LargeBinary, nullable=True),  # NULL: it may not ask about tokens
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    sqlite_strict=True,
+)
+
+issuer = Table(
+    "issuer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("url", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("algorithms", Text, nullable=False),  # separated by spaces
+    Column("max_lifetime_seconds", Integer, nullable=False),
+    Column("max_age_seconds", Integer, nullable=False),
+    Column("replay", Text, nullable=False),
+    Column("network", Text, nullable=False),  # public | loopback | private=CIDR,CIDR
+    Column("jwks_uri", Text, nullable=True),
+    Column("allow_multiple_audiences", Flag, nullable=False),
+    Column("immutable_claims", Text, nullable=False),  # separated by spaces
+    Column("enabled", Flag, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    CheckConstraint("replay IN ('once', 'counted')", name="replay"),
+    sqlite_strict=True,
+)
+
+publisher = Table(
+    "publisher",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("enabled", Flag, nullable=False),
+    Column("resource_id", Integer, ForeignKey("resource.id"), nullable=False),
+    Column("issuer_id", Integer, ForeignKey("issuer.id"), nullable=False),
+    Column("resource_server_id", Integer, ForeignKey("resource_server.id"), nullable=False),
+    Column("operations", Text, nullable=False),  # separated by spaces
+    Column("ttl_seconds", Integer, nullable=True),
+    Column("expires_at", Number, nullable=True),
+    Column("replay", Text, nullable=True),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("last_used_at", Number, nullable=True),
+    CheckConstraint("replay IN ('once', 'counted')", name="replay"),
+    Index(None, "resource_id", "issuer_id"),
+    Index(None, "issuer_id"),
+    Index(None, "resource_server_id"),
+    sqlite_strict=True,
+)
+
+condition = Table(
+    "condition",
+    metadata,
+    Column("publisher_id", Text, ForeignKey("publisher.id", ondelete="CASCADE"), nullable=False),
+    Column("claim", Text, nullable=False),
+    Column("value", Text, nullable=False),  # several rows of one claim are alternatives
+    Column("operator", Text, nullable=False),
+    PrimaryKeyConstraint("publisher_id", "claim", "value"),
+    CheckConstraint("operator IN ('eq', 'in', 'glob')", name="operator"),
+    CheckConstraint("value <> ''", name="not_empty"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+pin = Table(
+    "pin",
+    metadata,
+    Column("publisher_id", Text, ForeignKey("publisher.id", ondelete="CASCADE"), nullable=False),
+    Column("claim", Text, nullable=False),
+    Column("value", Text, nullable=True),  # NULL: waits for a first use, until lapses_at
+    Column("source", Text, nullable=False),
+    Column("pinned_at", Number, nullable=True),
+    Column("lapses_at", Number, nullable=True),
+    PrimaryKeyConstraint("publisher_id", "claim"),
+    CheckConstraint("source IN ('given', 'first_use')", name="source"),
+    CheckConstraint("value <> ''", name="not_empty"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# No foreign keys from here on: these rows outlive the publisher they speak of.
+token = Table(
+    "token",
+    metadata,
+    Column("jti", Text, primary_key=True, nullable=False),
+    Column("publisher_id", Text, nullable=False),
+    Column("publisher_version", Integer, nullable=False),
+    Column("issuer_id", Integer, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("ci_subject", Text, nullable=False),
+    Column("issued_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Column("revoked_at", Number, nullable=True),
+    Column("revoked_reason", Text, nullable=True),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+replay_use = Table(
+    "replay_use",
+    metadata,
+    Column("issuer_id", Integer, nullable=False),
+    Column("replay_key", LargeBinary, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("jti", Text, nullable=False),  # the token this use was exchanged for
+    Column("used_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    PrimaryKeyConstraint("issuer_id", "replay_key", "n"),
+    CheckConstraint("n >= 1", name="n"),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("kid", Text, primary_key=True, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("public_jwk", Text, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("encrypted_private", LargeBinary, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("activated_at", Number, nullable=True),
+    Column("retired_at", Number, nullable=True),
+    CheckConstraint("state IN ('pending', 'active', 'retired')", name="state"),
+    sqlite_strict=True,
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("writer", Text, nullable=False),
+    Column("sequence", Number, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("at", Number, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=True),
+    Column("request_id", Text, nullable=True),
+    Column("publisher_id", Text, nullable=True),
+    Column("issuer_id", Integer, nullable=True),
+    Column("resource", Text, nullable=True),
+    Column("jti", Text, nullable=True),
+    Column("ci_subject", Text, nullable=True),
+    Column("reason", Text, nullable=True),
+    Column("data", Text, nullable=True),  # JSON object: allow-listed claims, details
+    UniqueConstraint("writer", "sequence"),
+    Index(None, "resource", "id"),
+    sqlite_strict=True,
+)
+
+# Apart from the chain, because it holds personal data and is deleted on its own schedule (D15).
+audit_contact = Table(
+    "audit_contact",
+    metadata,
+    Column("writer", Text, nullable=False),
+    Column("sequence", Number, nullable=False),
+    Column("at", Number, nullable=False),
+    Column("address", Text, nullable=True),
+    Column("user_agent", Text, nullable=True),
+    PrimaryKeyConstraint("writer", "sequence"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("at", Number, nullable=False),
+    Column("heads", Text, nullable=False),  # JSON: writer -> [sequence, hash]
+    Column("kid", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)

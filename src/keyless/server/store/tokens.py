@@ -1,0 +1,118 @@
+"""Issued tokens after the exchange: their live state, revocation, settlement and the end of their rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from keyless.server.audit.chain import INSERT_EVENT, Chain
+from keyless.server.audit.event import AuditEvent, EventKind
+from keyless.server.store.grants import TokenState
+
+PURGE_ROWS: Final = 500  # per transaction: an exchange that waits for it waits a few milliseconds
+TOKEN_ROW_GRACE_SECONDS: Final = 24 * 3600  # an expired token's row stays for a day, for whoever looks into it
+
+_STATE: Final = """
+SELECT t.publisher_id, t.resource, t.scope, t.audience, i.url, t.ci_subject, t.issued_at, t.expires_at, t.revoked_at,
+       p.id IS NOT NULL,
+       coalesce(p.enabled, 0) AND (p.expires_at IS NULL OR p.expires_at > ?),
+       coalesce(i.enabled, 0),
+       coalesce(r.state = 'active' AND n.state = 'active', 0)
+FROM token t
+LEFT JOIN publisher p ON p.id = t.publisher_id
+LEFT JOIN issuer i ON i.id = t.issuer_id
+LEFT JOIN resource r ON r.id = p.resource_id AND r.path = t.resource
+LEFT JOIN namespace n ON n.id = r.namespace_id
+WHERE t.jti = ?
+"""
+_REVOKE: Final = "UPDATE token SET revoked_at = ?, revoked_reason = ? WHERE jti = ? AND revoked_at IS NULL"
+_WHOSE: Final = "SELECT publisher_id, issuer_id, resource, ci_subject FROM token WHERE jti = ?"
+_FREE: Final = "DELETE FROM replay_use WHERE jti = ?"
+_PURGE_USES: Final = """
+DELETE FROM replay_use WHERE (issuer_id, replay_key, n) IN
+(SELECT issuer_id, replay_key, n FROM replay_use WHERE expires_at < ? LIMIT ?)
+"""
+_PURGE_TOKENS: Final = "DELETE FROM token WHERE jti IN (SELECT jti FROM token WHERE expires_at < ? LIMIT ?)"
+
+
+def read_token_state(connection: sqlite3.Connection, jti: str, now: int) -> TokenState | None:
+    """Return what is true of a token now, or `None` when it was never issued or its row is gone."""
+    row = connection.execute(_STATE, (now, jti)).fetchone()
+    if row is None:
+        return None
+    *values, exists, enabled, issuer_enabled, active = row
+    publisher_id, resource, scope, audience, ci_issuer, ci_subject, issued_at, expires_at, revoked_at = values
+    return TokenState(
+        jti=jti,
+        publisher_id=publisher_id,
+        resource=resource,
+        scope=scope,
+        audience=audience,
+        ci_issuer=ci_issuer or "",
+        ci_subject=ci_subject,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        revoked_at=revoked_at,
+        publisher_exists=bool(exists),
+        publisher_enabled=bool(enabled),
+        issuer_enabled=bool(issuer_enabled),
+        resource_active=bool(active),
+        as_of=now,
+    )
+
+
+def revoke(
+    cursor: sqlite3.Cursor,
+    chain: Chain,
+    jti: str,
+    *,
+    at: int,
+    reason: str,
+    kind: EventKind = EventKind.TOKEN_REVOKED,
+    request_id: str | None = None,
+    actor: str | None = None,
+) -> bool:
+    """Revoke a token and record it, within the caller's transaction; false when there is nothing to revoke."""
+    cursor.execute(_REVOKE, (at, reason, jti))
+    if cursor.rowcount != 1:
+        return False
+    publisher_id, issuer_id, resource, ci_subject = cursor.execute(_WHOSE, (jti,)).fetchone()
+    event = AuditEvent(
+        at=at,
+        kind=kind.value,
+        actor=actor,
+        request_id=request_id,
+        publisher_id=publisher_id,
+        issuer_id=issuer_id,
+        resource=resource,
+        jti=jti,
+        ci_subject=ci_subject,
+        reason=reason,
+    )
+    cursor.execute(INSERT_EVENT, chain.link(event))
+    return True
+
+
+def settle(cursor: sqlite3.Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int:
+    """Take back tokens whose commit was not confirmed and which therefore nobody received (D14).
+
+    Revokes those that did reach the disk, frees their claims so that the job can try again, and records it.
+
+    Returns:
+        How many there were.
+    """
+    found = 0
+    for jti in jtis:
+        if revoke(cursor, chain, jti, at=at, reason="undelivered", kind=EventKind.TOKEN_SETTLED):
+            cursor.execute(_FREE, (jti,))
+            found += 1
+    return found
+
+
+def purge_expired(cursor: sqlite3.Cursor, now: int) -> int:
+    """Delete up to `PURGE_ROWS` claims and as many tokens that are long over; return how many went."""
+    cursor.execute(_PURGE_USES, (now, PURGE_ROWS))
+    gone = cursor.rowcount
+    cursor.execute(_PURGE_TOKENS, (now - TOKEN_ROW_GRACE_SECONDS, PURGE_ROWS))
+    return gone + cursor.rowcount

@@ -1,0 +1,180 @@
+"""Reading trust for the exchange: issuers and publishers, cached, and never older than the last commit (D4).
+
+Before each answer SQLite is asked whether any other connection committed since (`PRAGMA data_version`: no disk access).
+Mints commit all the time; what empties the caches is `meta.trust_version`, which only changes of trust make grow.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from keyless.oidc.issuer import Issuer, ReplayMode
+from keyless.resource import Resource, ResourceType, parse_resource
+from keyless.server.store.records import ISSUER_COLUMNS, issuer_from_row, operations_from_text
+from keyless.trust.publisher import Condition, Operator, Pin, PinSource, Publisher
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+MAX_ISSUERS: Final = 1_024
+MAX_RESOURCES: Final = 8_192  # publishers of a resource and issuer: about 2 kB each
+
+_ISSUER: Final = f"SELECT {ISSUER_COLUMNS} FROM issuer WHERE url = ?"  # noqa: S608 - constants
+_PUBLISHERS: Final = """
+SELECT p.id, p.version, i.url, i.kind, p.operations, p.ttl_seconds, p.expires_at, p.replay, p.created_by, p.created_at,
+       p.last_used_at, s.audience, s.token_prefix, s.user_token_prefix
+FROM resource r
+JOIN namespace n ON n.id = r.namespace_id
+JOIN publisher p ON p.resource_id = r.id
+JOIN issuer i ON i.id = p.issuer_id
+JOIN resource_server s ON s.id = p.resource_server_id
+WHERE r.path = ? AND p.issuer_id = ? AND p.enabled = 1 AND r.state = 'active' AND n.state = 'active'
+ORDER BY p.created_at, p.id
+"""
+_RESOURCE: Final = "SELECT r.path FROM publisher p JOIN resource r ON r.id = p.resource_id WHERE p.id = ?"
+_CONDITIONS: Final = "SELECT claim, operator, value FROM condition WHERE publisher_id = ? ORDER BY claim, value"
+_PINS: Final = "SELECT claim, value, source, pinned_at, lapses_at FROM pin WHERE publisher_id = ? ORDER BY claim"
+
+
+class TrustReader:
+    """Answer questions about trust over one connection. Thread-safe.
+
+    Args:
+        connection: In autocommit mode, used by nobody else without `lock`.
+        lock: Guards the connection and the caches.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: threading.Lock, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._clock = clock
+        self._data_version = -1
+        self._trust_version = -1
+        self._issuers: OrderedDict[str, Issuer] = OrderedDict()
+        self._prefixes: tuple[str, ...] | None = None
+        self._publishers: OrderedDict[tuple[Resource, int], tuple[Publisher, ...]] = OrderedDict()
+
+    def trust_version(self) -> int:
+        """Return a number that grows with every change of trust or keys, by whatever process."""
+        with self._lock:
+            self._refresh()
+            return self._trust_version
+
+    def issuer_by_url(self, url: str) -> Issuer | None:
+        """Return the issuer whose `url` equals this text byte for byte, switched off or not (V06)."""
+        with self._lock:
+            self._refresh()
+            if (issuer := self._issuers.get(url)) is not None:
+                self._issuers.move_to_end(url)
+                return issuer
+            row = self._connection.execute(_ISSUER, (url,)).fetchone()
+            if row is None:  # not remembered: outsiders choose these texts
+                return None
+            issuer = self._issuers[url] = issuer_from_row(row)
+            _bound(self._issuers, MAX_ISSUERS)
+            return issuer
+
+    def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
+        """Return the publishers in force of exactly this resource and issuer, oldest first (V16, T35)."""
+        key = (resource, issuer_id)
+        with self._lock:
+            self._refresh()
+            found = self._publishers.get(key, ())
+            if found:
+                self._publishers.move_to_end(key)
+            elif found := self._load(resource, issuer_id):  # no publishers: not remembered, for callers choose names
+                self._publishers[key] = found
+                _bound(self._publishers, MAX_RESOURCES)
+        now = self._clock()
+        return tuple(p for p in found if p.expires_at is None or now < p.expires_at)
+
+    def resource_of_publisher(self, publisher_id: str) -> Resource | None:
+        """Return what a publisher is for, or `None` when there is none of that id."""
+        with self._lock:
+            row = self._connection.execute(_RESOURCE, (publisher_id,)).fetchone()
+        return None if row is None else parse_resource(row[0])
+
+    def token_prefixes(self) -> tuple[str, ...]:
+        """Return every prefix that our access tokens may carry."""
+        with self._lock:
+            self._refresh()
+            if self._prefixes is None:
+                rows = self._connection.execute("SELECT token_prefix, user_token_prefix FROM resource_server")
+                self._prefixes = tuple(sorted({prefix for row in rows for prefix in row}))
+            return self._prefixes
+
+    def _refresh(self) -> None:
+        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if data_version == self._data_version:
+            return
+        trust_version = self._connection.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()[0]
+        if trust_version != self._trust_version:
+            self._issuers.clear()
+            self._publishers.clear()
+            self._prefixes = None
+        # In this order: a commit in between is noticed at the next question.
+        self._data_version, self._trust_version = data_version, trust_version
+
+    def _load(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
+        connection = self._connection
+        connection.execute("BEGIN")  # one snapshot for rows, conditions and pins
+        try:
+            rows = connection.execute(_PUBLISHERS, (str(resource), issuer_id)).fetchall()
+            return tuple(self._publisher(resource, issuer_id, row) for row in rows)
+        finally:
+            connection.execute("COMMIT")
+
+    def _publisher(self, resource: Resource, issuer_id: int, row: tuple[object, ...]) -> Publisher:
+        values: list[object] = list(row)
+        number, version, url, kind, operations, ttl, expires_at, replay, created_by, created_at, last_used = values[:11]
+        audience, prefix, user_prefix = values[11:]
+        return Publisher(
+            id=str(number),
+            version=_number(version),
+            resource=resource,
+            issuer_id=issuer_id,
+            issuer_url=str(url),
+            issuer_kind=str(kind),
+            operations=operations_from_text(str(operations)),
+            conditions=load_conditions(self._connection, str(number)),
+            pins=load_pins(self._connection, str(number)),
+            audience=str(audience),
+            token_prefix=str(user_prefix if resource.type is ResourceType.USER else prefix),
+            ttl_seconds=None if ttl is None else _number(ttl),
+            expires_at=None if expires_at is None else _number(expires_at),
+            replay=None if replay is None else ReplayMode(str(replay)),
+            created_by=str(created_by),
+            created_at=_number(created_at),
+            last_used_at=None if last_used is None else _number(last_used),
+        )
+
+
+def load_conditions(connection: sqlite3.Connection, publisher_id: str) -> tuple[Condition, ...]:
+    """Return a publisher's conditions; the rows of one claim are one condition's alternatives."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for claim, operator, value in connection.execute(_CONDITIONS, (publisher_id,)):
+        grouped.setdefault((claim, operator), []).append(value)
+    return tuple(Condition(claim, Operator(operator), tuple(vs)) for (claim, operator), vs in grouped.items())
+
+
+def load_pins(connection: sqlite3.Connection, publisher_id: str) -> tuple[Pin, ...]:
+    """Return a publisher's pins."""
+    return tuple(
+        Pin(claim, value, PinSource(source), pinned_at, lapses_at)
+        for claim, value, source, pinned_at, lapses_at in connection.execute(_PINS, (publisher_id,))
+    )
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)  # noqa: S101 - for the type checker; the table is STRICT
+    return value
+
+
+def _bound(cache: OrderedDict[_Key, _Value], size: int) -> None:
+    while len(cache) > size:
+        cache.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Trusted Publishers: which CI identity is trusted with which resource, and why one is not. Pure."""

@@ -1,0 +1,901 @@
+"""The key cache under rotation, outage and flood (K01-K15, S07, T29-T34, T37, T53), on an injected clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyless.errors import TransportError, UnavailableError, UnknownKeyError
+from keyless.http.deadline import Deadline
+from keyless.http.guarded import MAX_BYTES, Fetched, GuardedFetcher
+from keyless.jose.jwk import PublicKey
+from keyless.jose.signing import SigningKey
+from keyless.oidc.issuer import Issuer, Network, NetworkKind
+from keyless.oidc.jwks_cache import JwksCache
+from tests.http.raw_server import RawServer, http_answer, raw_server
+
+A = Issuer(id=1, url="https://a.example", kind="generic", jwks_uri="https://a.example/keys")
+B = Issuer(id=2, url="https://b.example", kind="generic", jwks_uri="https://b.example/keys")
+HOUR = 3600.0
+
+
+@functools.cache
+def jwk(name: str, algorithm: str = "ES256") -> dict[str, object]:
+    """Make the public key of that name, once."""
+    return SigningKey.generate(algorithm, kid=name).public_jwk()
+
+
+def document(*kids: str) -> bytes:
+    return json.dumps({"keys": [jwk(kid) for kid in kids]}).encode()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Issuers:
+    """Stand for all issuers behind the fetcher's seam: what they publish, and how they fail."""
+
+    def __init__(self) -> None:
+        self.published: dict[str, bytes | Exception] = {}
+        self.etags: dict[str, str] = {}
+        self.max_age_seconds: int | None = None
+        self.date: float | None = None
+        self.fetches: list[str] = []
+        self.sent_etags: list[str | None] = []
+        self.during: Callable[[], None] = lambda: None
+
+    def publish(self, issuer: Issuer, *kids: str) -> None:
+        self.published[cast(str, issuer.jwks_uri)] = document(*kids)
+
+    def break_down(self, *issuers: Issuer) -> None:
+        for issuer in issuers:
+            self.published[cast(str, issuer.jwks_uri)] = TransportError("down", retryable=True)
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        network: Network,
+        deadline: Deadline | None = None,
+        operator_port: int | None = None,
+        etag: str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Fetched:
+        self.fetches.append(url)
+        self.sent_etags.append(etag)
+        answer = self.published.get(url, b"")
+        self.during()
+        if isinstance(answer, Exception):
+            raise answer
+        if etag is not None and etag == self.etags.get(url):
+            return Fetched(None, etag, self.max_age_seconds, self.date)
+        return Fetched(answer, self.etags.get(url), self.max_age_seconds, self.date)
+
+
+@dataclasses.dataclass
+class World:
+    issuers: Issuers
+    clock: Clock
+    cache: JwksCache
+    background: list[Callable[[], object]]
+    swaps: list[tuple[int, frozenset[str], frozenset[str]]]
+    skews: list[float]
+
+    def run_background(self) -> int:
+        """Do the refreshes that were started, here and now."""
+        count = len(self.background)
+        while self.background:
+            self.background.pop(0)()
+        return count
+
+    def kids(self, issuer: Issuer, kid: str) -> list[str | None]:
+        """Answer as the service does: from memory, else the slow way."""
+        keys = self.cache.peek(issuer, kid)
+        return [key.kid for key in (self.cache.resolve(issuer, kid) if keys is None else keys)]
+
+
+def make_world(**options: int) -> World:
+    issuers, clock = Issuers(), Clock()
+    background: list[Callable[[], object]] = []
+    swaps: list[tuple[int, frozenset[str], frozenset[str]]] = []
+    skews: list[float] = []
+    cache = JwksCache(
+        issuers,
+        clock=clock,
+        wall_clock=lambda: 1_800_000_000.0,
+        on_swap=lambda issuer, old, new: swaps.append((issuer.id, old, new)),
+        on_clock_skew=lambda _issuer, seconds: skews.append(seconds),
+        spawn=background.append,
+        **options,
+    )
+    return World(issuers, clock, cache, background, swaps, skews)
+
+
+@pytest.fixture
+def world() -> World:
+    """Two issuers that publish one key each, and a cache that has asked nobody yet."""
+    made = make_world()
+    made.issuers.publish(A, "a1")
+    made.issuers.publish(B, "b1")
+    return made
+
+
+@pytest.fixture
+def warm(world: World) -> World:
+    """The same after one good token of A."""
+    world.kids(A, "a1")
+    return world
+
+
+# --- what is kept, and for whom ---
+
+
+def test_a_new_cache_asks_nobody(world: World) -> None:
+    """K14, S01: not at start, and not for a look into memory."""
+    assert world.cache.peek(A, "a1") is None
+    assert world.issuers.fetches == []
+
+
+def test_a_dead_issuer_affects_only_itself(world: World) -> None:
+    """K14: the other one is served."""
+    world.issuers.break_down(B)
+    with pytest.raises(UnavailableError):
+        world.kids(B, "b1")
+
+    assert world.kids(A, "a1") == ["a1"]
+
+
+def test_a_key_answers_for_its_issuer_only(world: World) -> None:
+    """K01, T34: the same kid at two issuers is two keys."""
+    world.issuers.publish(A, "shared")
+    world.issuers.published[cast(str, B.jwks_uri)] = json.dumps({"keys": [{**jwk("other"), "kid": "shared"}]}).encode()
+    (of_a,), (of_b,) = world.cache.resolve(A, "shared"), world.cache.resolve(B, "shared")
+
+    assert of_a.material != of_b.material
+    with pytest.raises(UnknownKeyError):
+        make_other_world_resolve("shared")
+
+
+def make_other_world_resolve(kid: str) -> tuple[PublicKey, ...]:
+    fresh = make_world()
+    fresh.issuers.publish(A, "a1")
+    return fresh.cache.resolve(A, kid)
+
+
+def test_known_keys_come_from_memory(warm: World) -> None:
+    """K02: a second token costs no fetch, and needs no lock."""
+    with warm.cache._lock:
+        keys = warm.cache.peek(A, "a1")
+
+    assert keys is not None
+    assert [key.kid for key in keys] == ["a1"]
+    assert warm.issuers.fetches == [A.jwks_uri]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"url": "https://a2.example"}, {"jwks_uri": "https://a.example/2"}, {"network": 1}]
+)
+def test_a_changed_record_starts_afresh(warm: World, changes: dict[str, object]) -> None:
+    """K01: keys fetched for another address, network or pin are not this record's."""
+    if "network" in changes:
+        changes = {"network": Network(NetworkKind.PRIVATE)}
+    changed = dataclasses.replace(A, **changes)  # type: ignore[arg-type]
+
+    assert warm.cache.peek(changed, "a1") is None
+    warm.issuers.published[cast(str, changed.jwks_uri)] = document("new")
+    assert warm.kids(changed, "new") == ["new"]
+    assert warm.cache.peek(changed, "a1") is None
+
+
+def test_a_record_that_is_equal_keeps_its_keys(warm: World) -> None:
+    """K02: reloading the records from the store costs no fetch; other fields do not matter."""
+    assert warm.cache.peek(dataclasses.replace(A, max_age_seconds=60), "a1") is not None
+
+
+def test_forgotten_issuers_leave_memory(warm: World) -> None:
+    """K01: bounded by the records there are."""
+    warm.kids(B, "b1")
+    warm.cache.retain([B.id])
+
+    assert warm.cache.peek(A, "a1") is None
+    assert warm.cache.peek(B, "b1") is not None
+
+
+# --- time ---
+
+
+@pytest.mark.parametrize(
+    "max_age_seconds, fresh_seconds", [(None, 600), (0, 600), (599, 600), (1800, 1800), (3600, 3600), (10**9, 3600)]
+)
+def test_a_set_is_fresh_as_long_as_the_issuer_says_within_bounds(
+    world: World, max_age_seconds: int | None, fresh_seconds: int
+) -> None:
+    """K02: 10 minutes to 1 hour; the refresh is begun in the background before the end."""
+    world.issuers.max_age_seconds = max_age_seconds
+    world.kids(A, "a1")
+    world.clock.now += 0.8 * fresh_seconds - 1
+
+    assert world.cache.peek(A, "a1") is not None
+    assert world.background == []
+    world.clock.now += 1
+    assert world.cache.peek(A, "a1") is not None
+    assert len(world.background) == 1
+    assert world.issuers.fetches == [A.jwks_uri]
+    assert world.cache.peek(A, "a1") is not None
+    assert world.run_background() == 1
+    world.clock.now += 0.8 * fresh_seconds - 1
+    assert world.cache.peek(A, "a1") is not None
+    assert world.run_background() == 0
+
+
+def test_a_withdrawn_key_dies_within_the_fresh_time_under_traffic(warm: World) -> None:
+    """K15, T33: nobody has to ask for it."""
+    warm.issuers.publish(A, "a1", "a2")
+    warm.cache.refresh_now(A)
+    warm.issuers.publish(A, "a2")
+    for _ in range(60):
+        warm.clock.now += 10
+        warm.cache.peek(A, "a2")
+        warm.run_background()
+
+    assert warm.cache.peek(A, "a1") is None
+    with pytest.raises((UnknownKeyError, UnavailableError)):
+        warm.cache.resolve(A, "a1")
+
+
+def test_a_withdrawn_key_is_dead_after_a_quiet_night(warm: World) -> None:
+    """K15, T33: the first token of the morning may be the thief's."""
+    warm.issuers.publish(A, "a2")
+    warm.clock.now += 8 * HOUR
+
+    assert warm.cache.peek(A, "a1") is None
+    with pytest.raises(UnknownKeyError):
+        warm.cache.resolve(A, "a1")
+
+
+def test_a_failure_of_yesterday_excuses_no_stale_key(warm: World) -> None:
+    """K15: stale keys count while the issuer is failing, not because it once did."""
+    warm.issuers.break_down(A)
+    warm.clock.now += 500
+    warm.kids(A, "a1")
+    warm.run_background()
+    warm.issuers.publish(A, "a2")
+    warm.clock.now += 8 * HOUR
+
+    assert warm.cache.peek(A, "a1") is None
+
+
+@pytest.mark.parametrize("age_seconds, accepted", [(24 * HOUR - 1, True), (24 * HOUR, False)])
+def test_keys_that_nobody_confirmed_die_after_a_day(warm: World, age_seconds: float, accepted: bool) -> None:
+    """K02: hard staleness, and then it is an outage."""
+    warm.issuers.break_down(A)
+    warm.clock.now += age_seconds
+    if accepted:
+        assert warm.kids(A, "a1") == ["a1"]
+    else:
+        with pytest.raises(UnavailableError):
+            warm.kids(A, "a1")
+
+
+def test_the_age_counts_from_the_start_of_the_fetch(world: World) -> None:
+    """K02: a slow answer is an old answer."""
+
+    def dawdle() -> None:
+        world.clock.now += 5
+
+    world.issuers.during = dawdle
+    world.kids(A, "a1")
+    world.clock.now += 475
+
+    assert world.cache.peek(A, "a1") is not None
+    assert len(world.background) == 1
+
+
+# --- unknown keys ---
+
+
+def test_a_key_that_a_later_fetch_lacks_is_unknown(warm: World) -> None:
+    """K06: a refusal, because we asked after the token came."""
+    warm.clock.now += 30
+    with pytest.raises(UnknownKeyError):
+        warm.cache.resolve(A, "nope")
+
+    assert len(warm.issuers.fetches) == 2
+
+
+def test_a_flood_of_unknown_keys_makes_one_fetch_in_30_seconds(warm: World) -> None:
+    """K03, T29: and what we do not know in between is not refused."""
+    outcomes = []
+    for second in range(91):
+        for number in range(20):
+            with pytest.raises((UnknownKeyError, UnavailableError)) as caught:
+                warm.cache.resolve(A, f"random-{second}-{number}")
+            outcomes.append(type(caught.value))
+            if isinstance(caught.value, UnavailableError):
+                assert 1 <= caught.value.retry_after <= 30
+        warm.clock.now += 1
+
+    assert len(warm.issuers.fetches) == 1 + 3  # the first, then at 30, 60 and 90 s
+    assert outcomes.count(UnknownKeyError) == 3
+
+
+def test_known_keys_do_not_notice_a_flood(warm: World) -> None:
+    """K03: nor the cool-down, nor a fetch under way."""
+
+    def look() -> None:
+        assert warm.cache.peek(A, "a1") is not None
+
+    warm.clock.now += 31
+    warm.issuers.during = look
+    with pytest.raises(UnknownKeyError):
+        warm.cache.resolve(A, "random")
+    assert warm.cache.peek(A, "a1") is not None
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_the_cooldown_starts_with_the_attempt_and_counts_failures(warm: World, down: bool) -> None:
+    """K03: a slow or failing issuer is not asked back to back."""
+
+    def dawdle() -> None:
+        warm.clock.now += 7
+
+    warm.clock.now += 60
+    if down:
+        warm.issuers.break_down(A)
+    warm.issuers.during = dawdle
+    with pytest.raises((UnknownKeyError, UnavailableError)):
+        warm.cache.resolve(A, "x")
+    fetches = len(warm.issuers.fetches)
+    warm.clock.now += 22.9  # 29.9 s after the start
+    with pytest.raises(UnavailableError) as caught:
+        warm.cache.resolve(A, "y")
+
+    assert len(warm.issuers.fetches) == fetches
+    assert caught.value.retry_after == pytest.approx(1)
+    warm.clock.now += 0.1
+    with pytest.raises((UnknownKeyError, UnavailableError)):
+        warm.cache.resolve(A, "z")
+    assert len(warm.issuers.fetches) == fetches + 1
+
+
+def test_a_new_key_is_found_at_once_when_nothing_else_was_asked(warm: World) -> None:
+    """K03: a rotation costs the first token one fetch, and no refusal."""
+    warm.clock.now += 30
+    warm.issuers.publish(A, "a1", "a2")
+
+    assert warm.kids(A, "a2") == ["a2"]
+
+
+def test_an_unknown_key_while_the_issuer_is_down_is_an_outage(warm: World) -> None:
+    """K06, D9: on fresh and on stale keys."""
+    warm.issuers.break_down(A)
+    for age_seconds in (60, 2 * HOUR):
+        warm.clock.now += age_seconds
+        with pytest.raises(UnavailableError) as caught:
+            warm.cache.resolve(A, "new")
+        assert 1 <= caught.value.retry_after <= 30
+
+
+# --- many at once ---
+
+
+@contextmanager
+def held_fetch(world: World) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Hold the next fetch after the issuer answered: (it has begun, let it end)."""
+    begun, end = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert end.wait(10)
+
+    world.issuers.during = wait
+    try:
+        yield begun, end
+    finally:
+        end.set()
+        world.issuers.during = lambda: None
+
+
+def wait_for_waiters(world: World, count: int) -> None:
+    for _ in range(2000):
+        flight = world.cache._entries[A.id].flight
+        if flight is not None and flight.waiters >= count:
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("nobody came to wait")
+
+
+def test_a_cold_burst_makes_one_fetch(world: World) -> None:
+    """K04: and all of them get the key."""
+    with ThreadPoolExecutor(32) as pool, held_fetch(world) as (begun, end):
+        burst = [pool.submit(world.cache.resolve, A, "a1") for _ in range(32)]
+        assert begun.wait(10)
+        wait_for_waiters(world, 31)
+        end.set()
+        kids = {key.kid for future in burst for key in future.result(10)}
+
+    assert kids == {"a1"}
+    assert len(world.issuers.fetches) == 1
+
+
+def test_a_fetch_that_began_before_the_token_came_refuses_nobody(warm: World) -> None:
+    """K06, D9: its answer may be older than the key; a found key is a found key all the same."""
+    warm.clock.now += 60
+    with ThreadPoolExecutor(3) as pool, held_fetch(warm) as (begun, end):
+        warm.issuers.publish(A, "a1", "a2")
+        leader = pool.submit(warm.cache.resolve, A, "a2")
+        assert begun.wait(10)
+        warm.issuers.publish(A, "a1", "a2", "a3")  # the answer under way does not have it
+        too_late = pool.submit(warm.cache.resolve, A, "a3")
+        in_time = pool.submit(warm.cache.resolve, A, "a2")
+        wait_for_waiters(warm, 2)
+        end.set()
+
+        assert [key.kid for key in leader.result(10)] == ["a2"]
+        assert [key.kid for key in in_time.result(10)] == ["a2"]
+        with pytest.raises(UnavailableError) as caught:
+            too_late.result(10)
+    assert 1 <= caught.value.retry_after <= 30
+
+
+def test_one_slow_issuer_cannot_take_all_threads() -> None:
+    """T30: those who find the waiting room full are told to come again."""
+    world = make_world(max_waiters=2)
+    world.issuers.publish(A, "a1")
+    with ThreadPoolExecutor(3) as pool, held_fetch(world) as (begun, end):
+        inside = [pool.submit(world.cache.resolve, A, "a1") for _ in range(3)]
+        assert begun.wait(10)
+        wait_for_waiters(world, 2)
+        with pytest.raises(UnavailableError) as caught:
+            world.cache.resolve(A, "a1")
+        end.set()
+        assert all(future.result(10) for future in inside)
+    assert caught.value.retry_after > 0
+
+
+def test_one_issuers_fetch_does_not_hold_up_another(world: World) -> None:
+    """K04, K14: no lock is held while a document is fetched."""
+    with ThreadPoolExecutor(1) as pool, held_fetch(world) as (begun, end):
+        slow = pool.submit(world.cache.resolve, A, "a1")
+        assert begun.wait(10)
+        world.issuers.during = lambda: None
+
+        assert world.kids(B, "b1") == ["b1"]
+        end.set()
+        slow.result(10)
+
+
+# --- answers that must not replace a good set ---
+
+BAD_ANSWERS: dict[str, bytes | Exception] = {
+    "outage": TransportError("down", retryable=True),
+    "refused": TransportError("policy", retryable=False),
+    "unforeseen": RuntimeError("a mistake of ours"),
+    "nothing": b"",
+    "html": b"<html>",
+    "list": b"[]",
+    "no-keys": b"{}",
+    "keys-null": b'{"keys": null}',
+    "shrunk-to-zero": b'{"keys": []}',
+    "only-odd-keys": b'{"keys": [{"kty": "oct", "k": "AAAA", "kid": "a1"}, 7, {}]}',
+    "only-encryption": json.dumps({"keys": [{**jwk("a1"), "use": "enc"}]}).encode(),
+    "no-kid": json.dumps({"keys": [{key: value for key, value in jwk("a1").items() if key != "kid"}]}).encode(),
+    "65-keys": json.dumps({"keys": [{**jwk("a1"), "kid": f"k{n}"} for n in range(65)]}).encode(),
+    "repeated-name": b'{"keys": [], ' + document("a1")[1:],
+    "deep": b'{"keys": ' + b"[" * 20_000,
+}
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+def test_a_bad_answer_never_replaces_a_good_set(warm: World, answer: bytes | Exception) -> None:
+    """K05, T31: known keys go on, unknown ones are an outage."""
+    warm.issuers.published[cast(str, A.jwks_uri)] = answer
+    warm.clock.now += 60
+    with pytest.raises(UnavailableError):
+        warm.cache.resolve(A, "new")
+
+    assert warm.cache.peek(A, "a1") is not None
+    warm.clock.now += 2 * HOUR
+    assert warm.kids(A, "a1") == ["a1"]
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+def test_a_bad_first_answer_is_an_outage(world: World, answer: bytes | Exception) -> None:
+    """K05, K07: tried once, then a pause."""
+    world.issuers.published[cast(str, A.jwks_uri)] = answer
+    for _ in range(3):
+        with pytest.raises(UnavailableError) as caught:
+            world.kids(A, "a1")
+        assert 1 <= caught.value.retry_after <= 30
+
+    assert len(world.issuers.fetches) == 1
+    world.issuers.publish(A, "a1")
+    world.clock.now += 30
+    assert world.kids(A, "a1") == ["a1"]
+
+
+def test_odd_keys_are_skipped_and_64_are_enough(world: World) -> None:
+    """K08, T32: one new kind of key does not take the issuer down."""
+    odd: list[object] = [{"kty": "AKP", "kid": "future"}, "text", None, {**jwk("rsa", "RS256"), "n": "AQAB"}]
+    good = [{**jwk("a1"), "kid": f"k{number}"} for number in range(59)]
+    world.issuers.published[cast(str, A.jwks_uri)] = json.dumps({"keys": [*odd, *good, jwk("rsa", "RS256")]}).encode()
+
+    assert world.kids(A, "rsa") == ["rsa"]
+    assert world.kids(A, "k58") == ["k58"]
+
+
+# --- what is asked for ---
+
+
+def test_an_unchanged_set_is_confirmed_without_being_sent(world: World) -> None:
+    """K11: a 304 renews freshness."""
+    world.issuers.etags[cast(str, A.jwks_uri)] = '"v1"'
+    world.kids(A, "a1")
+    for _ in range(3):
+        world.clock.now += 599
+        assert world.cache.peek(A, "a1") is not None
+        world.run_background()
+
+    assert world.issuers.sent_etags == [None, '"v1"', '"v1"', '"v1"']
+    world.clock.now += 400
+    assert world.cache.peek(A, "a1") is not None
+    with pytest.raises(UnknownKeyError):
+        world.cache.resolve(A, "nope")  # a 304 says as well as any answer what is published
+
+
+def test_a_304_that_nobody_asked_for_is_no_answer(world: World) -> None:
+    """K11, K05: we hold nothing that it could confirm."""
+
+    class Liar(Issuers):
+        def fetch(self, url: str, **_: object) -> Fetched:
+            return Fetched(None)
+
+    with pytest.raises(UnavailableError):
+        JwksCache(Liar(), clock=world.clock).resolve(A, "a1")
+
+
+def test_discovery_is_asked_each_time_so_that_a_moved_key_set_is_found() -> None:
+    """K09, K11: an issuer may move its keys and rotate them; the old tag is not sent to the new place."""
+    world = make_world()
+    issuer = Issuer(id=3, url="https://c.example", kind="generic")
+    where = "https://c.example/.well-known/openid-configuration"
+
+    def publish_at(path: str, kid: str) -> None:
+        uri = f"https://c.example/{path}"
+        world.issuers.published = {
+            where: json.dumps({"issuer": issuer.url, "jwks_uri": uri}).encode(),
+            uri: document(kid),
+        }
+        world.issuers.etags[uri] = '"same"'
+
+    publish_at("old", "c1")
+    assert world.kids(issuer, "c1") == ["c1"]
+    publish_at("new", "c2")
+    world.clock.now += 30
+
+    assert world.kids(issuer, "c2") == ["c2"]
+    assert world.issuers.sent_etags == [None] * 4
+
+
+def test_all_issuers_together_have_a_budget() -> None:
+    """S07: a list of known issuers is not an amplifier; aged sets keep their half of it."""
+    world = make_world(fetches_per_minute=10)
+    issuers = [
+        Issuer(id=n, url=f"https://i{n}.example", kind="generic", jwks_uri=f"https://i{n}.example/keys")
+        for n in range(20)
+    ]
+    for issuer in issuers:
+        world.issuers.publish(issuer, "k")
+    for issuer in issuers[:3]:
+        world.kids(issuer, "k")
+    world.clock.now += 480  # the three are due, the others cold
+    for issuer in issuers[3:8]:
+        with pytest.raises(UnknownKeyError):
+            world.cache.resolve(issuer, "random")
+    for issuer in issuers[8:]:
+        with pytest.raises(UnavailableError) as caught:
+            world.cache.resolve(issuer, "random")
+        assert 1 <= caught.value.retry_after <= 60
+    assert len(world.issuers.fetches) == 3 + 5
+
+    for issuer in issuers[:3]:
+        assert world.kids(issuer, "k") == ["k"]
+    assert world.run_background() == 3
+    assert len(world.issuers.fetches) == 3 + 5 + 3
+    world.clock.now += 60
+    assert world.kids(issuers[19], "k") == ["k"]
+
+
+# --- operators ---
+
+
+def test_refresh_now_does_not_wait_for_the_cooldown(warm: World) -> None:
+    """K15: an operator who knows better."""
+    warm.issuers.publish(A, "a2")
+
+    assert warm.cache.refresh_now(A) == {"a2"}
+    assert warm.cache.peek(A, "a1") is None
+
+
+def test_refresh_now_is_not_content_with_an_older_fetch(warm: World) -> None:
+    """K15: what it returns was published after the operator asked."""
+    warm.clock.now += 60
+    with ThreadPoolExecutor(2) as pool, held_fetch(warm) as (begun, end):
+        pool.submit(warm.cache.resolve, A, "x")
+        assert begun.wait(10)
+        warm.issuers.publish(A, "a2")
+        kids = pool.submit(warm.cache.refresh_now, A)
+        end.set()
+
+        assert kids.result(10) == {"a2"}
+
+
+def test_refresh_now_tells_an_operator_why_it_failed(warm: World) -> None:
+    """S08, K05: the cause is for operators, and the set stays."""
+    warm.issuers.break_down(A)
+    with pytest.raises(UnavailableError) as caught:
+        warm.cache.refresh_now(A)
+
+    assert isinstance(caught.value.__cause__, TransportError)
+    assert warm.cache.peek(A, "a1") is not None
+
+
+def test_a_distrusted_key_is_dead_at_once_and_stays_dead(warm: World) -> None:
+    """K15, T33: whatever the issuer goes on publishing; other keys and issuers are not touched."""
+    warm.issuers.publish(A, "a1", "a2")
+    warm.issuers.publish(B, "a1")
+    warm.cache.refresh_now(A)
+    warm.cache.distrust(A.id, "a1")
+
+    assert warm.cache.peek(A, "a1") is None
+    warm.cache.refresh_now(A)
+    fetches = len(warm.issuers.fetches)
+    with pytest.raises(UnknownKeyError):
+        warm.cache.resolve(A, "a1")
+    assert len(warm.issuers.fetches) == fetches
+    assert warm.kids(A, "a2") == ["a2"]
+    assert warm.kids(B, "a1") == ["a1"]
+
+
+# --- alarms ---
+
+
+def test_a_rotation_that_overlaps_raises_no_alarm(warm: World) -> None:
+    """T37: one old key is left, then none of the first ones."""
+    for kids in (("a1", "a2"), ("a2", "a3"), ("a3",)):
+        warm.issuers.publish(A, *kids)
+        warm.cache.refresh_now(A)
+
+    assert warm.swaps == []
+
+
+def test_a_whole_new_set_raises_an_alarm(warm: World) -> None:
+    """T37: the host may have a new owner."""
+    warm.issuers.publish(A, "n1", "n2")
+    warm.cache.refresh_now(A)
+    warm.cache.refresh_now(A)
+
+    assert warm.swaps == [(A.id, frozenset({"a1"}), frozenset({"n1", "n2"}))]
+
+
+def test_new_keys_under_the_old_ids_raise_an_alarm(warm: World) -> None:
+    """T37: ids are public, so whoever takes a host over can copy them."""
+    warm.issuers.published[cast(str, A.jwks_uri)] = json.dumps({"keys": [{**jwk("thief"), "kid": "a1"}]}).encode()
+    warm.cache.refresh_now(A)
+
+    assert warm.swaps == [(A.id, frozenset({"a1"}), frozenset({"a1"}))]
+
+
+def test_the_difference_of_the_clocks_is_told(world: World) -> None:
+    """T53: the issuer's `Date` against our wall clock."""
+    world.issuers.date = 1_800_000_042.0
+    world.kids(A, "a1")
+
+    assert world.skews == [42.0]
+
+
+def test_an_observers_mistake_changes_nothing(world: World) -> None:
+    """T37, T53: an alarm must not become an outage."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    world.issuers.date = 0.0
+    cache = JwksCache(world.issuers, clock=world.clock, on_swap=fail, on_clock_skew=fail)
+
+    assert cache.resolve(A, "a1")
+    world.issuers.publish(A, "a2")
+    assert cache.refresh_now(A) == {"a2"}
+
+
+def test_what_a_token_says_is_not_logged(warm: World, caplog: pytest.LogCaptureFixture) -> None:
+    """T40, T18: logs name issuers by their id."""
+    warm.issuers.break_down(A)
+    warm.clock.now += 60
+    with caplog.at_level(logging.DEBUG), pytest.raises(UnavailableError) as caught:
+        warm.cache.resolve(A, "chosen-by-a-stranger")
+
+    assert "keys of issuer 1: down" in caplog.text
+    assert "chosen" not in caplog.text + str(caught.value)
+
+
+def test_a_machine_without_threads_is_an_outage_at_most(warm: World) -> None:
+    """K02: the refresh failed like any other; known keys go on."""
+
+    def no_thread(_work: Callable[[], object]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    warm.cache._spawn = no_thread
+    warm.clock.now += 500
+
+    assert warm.cache.peek(A, "a1") is not None
+    warm.clock.now += 200
+    assert warm.kids(A, "a1") == ["a1"]
+
+
+# --- the promises of the main job ---
+
+
+def test_an_issuer_that_is_down_for_an_hour_costs_no_good_token(warm: World) -> None:
+    """K02, K06, T30: known keys are answered from memory all the time; the issuer is asked twice a minute."""
+    warm.issuers.break_down(A)
+    warm.clock.now += 479
+    fetches = len(warm.issuers.fetches)
+    slow = 0
+    for _ in range(3600):
+        warm.clock.now += 1
+        slow += warm.cache.peek(A, "a1") is None
+        assert warm.kids(A, "a1") == ["a1"]
+        warm.run_background()
+
+    assert slow == 0
+    assert len(warm.issuers.fetches) - fetches <= 121
+
+
+def test_a_cold_cache_with_the_issuer_down_is_an_outage(world: World) -> None:
+    """D9, K06: 503 with a time to come again, and then it works."""
+    world.issuers.break_down(A)
+    with pytest.raises(UnavailableError) as caught:
+        world.kids(A, "a1")
+    world.issuers.publish(A, "a1")
+    world.clock.now += caught.value.retry_after
+
+    assert world.kids(A, "a1") == ["a1"]
+
+
+EVENTS = ["random", "good", "withdrawn", "rotate", "down", "up", "tick", "tick", "minutes"]
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=150))
+def test_no_good_token_is_refused_whatever_happens_around_it(events: list[str]) -> None:
+    """K03, K05, K06, D9: random kids, rotations, outages and time in any order; good tokens get a key or a 503.
+
+    A key that was withdrawn is never accepted longer than its fresh time while the issuer answers.
+    """
+    world = make_world()
+    generation, up = 2, True
+    withdrawn_at, last_down = world.clock.now, float("-inf")
+
+    def publish() -> None:
+        if up:
+            world.issuers.publish(A, *[f"g{n}" for n in range(max(0, generation - 1), generation + 1)])
+        else:
+            world.issuers.break_down(A)
+
+    publish()
+    for number, event in enumerate(events):
+        if event == "rotate":
+            generation, withdrawn_at = generation + 1, world.clock.now
+        elif event in {"down", "up"}:
+            up = event == "up"
+        elif event == "tick":
+            world.clock.now += 7
+        elif event == "minutes":
+            world.clock.now += 400
+        elif event == "withdrawn":
+            try:
+                world.kids(A, f"g{generation - 2}")
+                assert world.clock.now - max(withdrawn_at, last_down) < 660  # fresh time, and a recent failure
+            except (UnknownKeyError, UnavailableError):
+                pass
+        elif event == "random":
+            with pytest.raises((UnknownKeyError, UnavailableError)):
+                world.kids(A, f"random{number}")
+        else:
+            try:
+                assert world.kids(A, f"g{generation}") == [f"g{generation}"]
+            except UnavailableError as error:
+                assert 1 <= error.retry_after <= 30  # noqa: PT017  # both outcomes are right
+        last_down = last_down if up else world.clock.now
+        publish()
+        world.run_background()
+
+
+def test_a_rotation_under_a_flood_over_real_http_refuses_no_good_token() -> None:
+    """K03, K04, T29: threads, a real issuer on loopback that rotates, and random kids all the while."""
+    published = ["k0"]
+
+    def answer(head: str) -> bytes:
+        body = document(*published[-2:])
+        tag = f'"{len(published)}"'
+        if f"If-None-Match: {tag}" in head:
+            return f"HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n".encode()
+        return http_answer(body, f"ETag: {tag}")
+
+    refused: list[Exception] = []
+    outages: list[float] = []
+    good = 0
+    with raw_server(answer) as server:
+        clock = Clock()
+        cache = JwksCache(GuardedFetcher(), clock=clock)
+        issuer = loopback_issuer(server)
+        stop = threading.Event()
+
+        def flood(number: int) -> None:
+            count = 0
+            while not stop.is_set():
+                count += 1
+                with pytest.raises((UnknownKeyError, UnavailableError)):
+                    cache.resolve(issuer, f"random-{number}-{count}")
+
+        with ThreadPoolExecutor(4) as pool:
+            floods = [pool.submit(flood, number) for number in range(3)]
+            try:
+                for turn in range(40):
+                    if turn % 10 == 9:
+                        published.append(f"k{len(published)}")
+                    kid = published[-1]
+                    try:
+                        assert cache.peek(issuer, kid) or cache.resolve(issuer, kid)
+                        good += 1
+                    except UnavailableError as error:
+                        outages.append(error.retry_after)
+                    except UnknownKeyError as error:
+                        refused.append(error)
+                    clock.now += 10
+            finally:
+                stop.set()
+            for future in floods:
+                future.result(10)
+
+    assert refused == []
+    assert good >= 20
+    assert all(1 <= seconds <= 30 for seconds in outages)
+    assert len(server.heads) <= 40 * 10 / 30 + 2  # twice a minute at most, however many ask
+
+
+def loopback_issuer(server: RawServer) -> Issuer:
+    url = f"http://127.0.0.1:{server.port}"
+    return Issuer(id=9, url=url, kind="generic", network=Network(NetworkKind.LOOPBACK), jwks_uri=f"{url}/keys")
+
+
+def test_the_default_refresh_runs_in_a_thread_of_its_own() -> None:
+    """K02: the token that notices does not wait for it."""
+    with raw_server(lambda _head: http_answer(document("k0"))) as server:
+        clock = Clock()
+        cache = JwksCache(GuardedFetcher(), clock=clock)
+        issuer = loopback_issuer(server)
+        cache.resolve(issuer, "k0")
+        clock.now += 500
+        assert cache.peek(issuer, "k0") is not None
+        for thread in threading.enumerate():
+            if thread.name == "keyless-jwks":
+                thread.join(10)
+
+    assert len(server.heads) == 2
