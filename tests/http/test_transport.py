@@ -108,7 +108,7 @@ def test_a_bad_answer_is_one_error_in_time(server: StubServer, answer: Answer, r
     assert isinstance(caught.value, AnswerError) is not retryable
     assert f"the stub at 127.0.0.1:{server.port}" in caught.value.message
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_a_redirect_is_refused_with_its_target_named(server: StubServer) -> None:
@@ -191,7 +191,7 @@ def test_a_private_authority_is_trusted_through_ssl_cert_file(monkeypatch: pytes
         server.on("/x", Answer(200, b"ok"))
         with pytest.raises(TransportError, match="certificate is not trusted") as caught:
             get(f"{server.url}/x")
-        monkeypatch.setenv("SSL_CERT_FILE", str(make_authority()[0]))
+        monkeypatch.setenv("SSL_CERT_FILE", str(make_authority("127.0.0.1")[0]))
 
         assert get(f"{server.url}/x").body == b"ok"
         assert not caught.value.retryable
@@ -284,7 +284,7 @@ def test_debug_logs_a_curl_line_without_the_token(
     with caplog.at_level(logging.DEBUG):
         get(f"{server.url}/x", environ=switch)
 
-    assert f"curl -X GET" in caplog.text
+    assert "curl -X GET" in caplog.text
     assert "Bearer ***" in caplog.text
     assert "secret-secret" not in caplog.text
 

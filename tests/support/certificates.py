@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 
 @functools.cache
-def make_authority(host: str = "127.0.0.1") -> tuple[Path, Path]:
+def make_authority(host: str) -> tuple[Path, Path]:
     """Return the paths of the authority's certificate and of the server's key and certificate."""
     folder = Path(tempfile.mkdtemp(prefix="keyless-test-ca-"))
     now = datetime.datetime.now(datetime.UTC)

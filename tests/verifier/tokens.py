@@ -10,7 +10,12 @@ from typing import Any
 from keyless.jose.jwk import KeySet
 from keyless.jose.signing import SigningKey
 from keyless.resource import parse_resource
-from keyless.verifier.access_token import ACCESS_TOKEN_TYP, VerifiedAccessToken, access_token_claims, verify_access_token
+from keyless.verifier.access_token import (
+    ACCESS_TOKEN_TYP,
+    VerifiedAccessToken,
+    access_token_claims,
+    verify_access_token,
+)
 
 ISSUER = "https://keyless.example.org"
 AUDIENCE = "https://hub.example.org"

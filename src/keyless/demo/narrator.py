@@ -47,9 +47,19 @@ class Narrator:
         for line in textwrap.wrap(without_tokens(text), WIDTH - 3):
             self._write(f"   {line}")
 
+    def gap(self) -> None:
+        """Leave a line empty."""
+        self._write("")
+
+    def line(self, text: str) -> None:
+        """Print a line as it is."""
+        self._write(f"   {without_tokens(text)}")
+
     def row(self, name: str, text: str) -> None:
         """Print a named fact."""
-        self._write(f"   {name:<11}{without_tokens(text)}")
+        for part in textwrap.wrap(without_tokens(text), WIDTH - 11, break_on_hyphens=False):
+            self._write(f"   {name:<11}{part}")
+            name = ""
 
     def command(self, environment: Mapping[str, str], arguments: Sequence[str]) -> None:
         """Show a child process as one would type it, with the variables that matter."""
@@ -63,7 +73,12 @@ class Narrator:
         if len(shown) > lines:
             shown = [*shown[: lines // 2], f"… {len(shown) - lines} lines …", *shown[-(lines - lines // 2) :]]
         for line in shown:
-            self._write(self._paint(_DIM, f"   | {without_tokens(line)[: WIDTH * 2]}"))
+            indent = " " * (len(line) - len(line.lstrip()))
+            wrapped = textwrap.wrap(
+                without_tokens(line), WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+            )
+            for part in wrapped:
+                self._write(self._paint(_DIM, f"   | {part}"))
 
     def verdict(self, ok: bool, text: str) -> None:
         """Say whether a step did what it should."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyless.demo.children import Finished
-from keyless.demo.stage import DATASET, MODEL, Stage
+from keyless.demo.stage import DATASET_NAME, MODEL, Stage
+from keyless.demo.trail import REFUSED, Decision
 from keyless.testing.github import GitHubJob
 
 _NO_MATCH: Final = "no_matching_publisher"
@@ -33,7 +34,8 @@ class Refusal:
         attempt: Prepares the command.
         status: The command's exit status.
         says: What the person at the command must read.
-        reason: The service's stable reason in its audit trail, or `None` where it never saw a token.
+        reason: The service's stable reason in its audit trail; `None` where the exchange is not what refuses.
+        differs: The one difference that the audit trail must name, or `None`.
     """
 
     name: str
@@ -42,23 +44,26 @@ class Refusal:
     attempt: Callable[[Stage, GitHubJob], Attempt]
     status: int
     says: str
-    reason: str | None
+    reason: str | None = None
+    differs: str | None = None
 
     @property
     def expected(self) -> str:
         """Return what must happen, in words."""
         return f"exit status {self.status} and {self.says!r}"
 
-    def judge(self, done: Finished, reasons: Sequence[str]) -> str | None:
+    def judge(self, done: Finished, decisions: Sequence[Decision]) -> str | None:
         """Return what is wrong with how it ended, or `None`."""
         if done.status != self.status:
             return f"it ended with {done.status}"
         if self.says not in done.output:
             return "its message says something else"
-        if self.reason is not None and list(reasons) != [self.reason]:
-            return f"the audit trail says {', '.join(reasons) or 'nothing'} instead of {self.reason}"
-        if self.reason is None and reasons:
-            return f"the audit trail says {', '.join(reasons)}"
+        refused = [decision for decision in decisions if decision.kind == REFUSED]
+        if [decision.reason for decision in refused] != ([] if self.reason is None else [self.reason]):
+            return f"the audit trail says {[decision.reason for decision in refused]} instead of {self.reason}"
+        details = [detail for decision in refused for detail in decision.details]
+        if self.differs is not None and (len(details) != 1 or self.differs not in details[0]):
+            return f"the audit trail names {details} instead of one difference, {self.differs}"
         return None
 
 
@@ -73,7 +78,7 @@ def _upload_model(stage: Stage, job: GitHubJob, **variables: str) -> Attempt:
 
 
 def _wrong_resource(stage: Stage, job: GitHubJob) -> Attempt:
-    arguments = ["upload", DATASET.removeprefix("datasets/"), "model", "stolen", "--repo-type", "dataset"]
+    arguments = ["upload", DATASET_NAME, "model", "stolen", "--repo-type", "dataset"]
     environment = stage.step_environment(job, MODEL)
     return Attempt({"HF_OIDC_RESOURCE": MODEL}, ["hf", *arguments], lambda: stage.run_hf(environment, arguments))
 
@@ -105,7 +110,6 @@ ALL: Final = (
         attempt=_wrong_resource,
         status=1,
         says="This token is good for",
-        reason=None,
     ),
     Refusal(
         name="another branch",
@@ -115,6 +119,7 @@ ALL: Final = (
         status=1,
         says="invalid_grant",
         reason=_NO_MATCH,
+        differs="branch is 'experiment'",
     ),
     Refusal(
         name="a fork's repository",
@@ -124,6 +129,7 @@ ALL: Final = (
         status=1,
         says="invalid_grant",
         reason=_NO_MATCH,
+        differs="repository_id is '999001'",
     ),
     Refusal(
         name="pull_request_target",
@@ -133,6 +139,7 @@ ALL: Final = (
         status=1,
         says="invalid_grant",
         reason=_NO_MATCH,
+        differs="event_name is 'pull_request_target'",
     ),
     Refusal(
         name="an expired id token",
@@ -150,6 +157,5 @@ ALL: Final = (
         attempt=_fork_pull_request,
         status=3,
         says="id-token: write",
-        reason=None,
     ),
 )

@@ -22,7 +22,8 @@ from keyless.testing.github import FakeGitHub, GitHubJob
 from keyless.testing.issuer import FakeIssuer
 
 MODEL: Final = "acme/awesome-model"
-DATASET: Final = "datasets/acme/awesome-data"
+DATASET_NAME: Final = "acme/awesome-data"
+DATASET: Final = f"datasets/{DATASET_NAME}"
 REPOSITORY: Final = "acme/widgets"
 REPOSITORY_ID: Final = "456789"
 OWNER_ID: Final = "123456"
@@ -47,7 +48,6 @@ class Stage:
         self.keep: Final = keep
         self._exits: Final = ExitStack()
         self._jobs_run = 0
-        self.events_seen = 0
 
     def __enter__(self) -> Self:
         with self._exits:
@@ -94,7 +94,7 @@ class Stage:
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def start_service(self) -> None:
-        """Start `keyless serve` and wait until it answers.
+        """Start `keyless serve` as a child and wait until it answers; its log is `service.log`.
 
         Raises:
             DemoError: It did not start.
@@ -163,12 +163,10 @@ class Stage:
             raise DemoError(f"keyless {' '.join(arguments[:2])} ended with {done.status}", hint=done.output)
         return done
 
-    def new_events(self) -> list[dict[str, Any]]:
-        """Return the audit events since the last call, oldest first."""
-        events: list[dict[str, Any]] = json.loads(self.administer("audit", "list", "--json").stdout)
-        fresh = events[self.events_seen :]
-        self.events_seen = len(events)
-        return fresh
+    def audit_events(self) -> list[dict[str, Any]]:
+        """Return the audit trail."""
+        events: list[dict[str, Any]] = json.loads(self.administer("audit", "list", "--limit", "500", "--json").stdout)
+        return events
 
 
 def _free_port() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,8 +11,20 @@ from keyless.demo import refusals
 from keyless.demo.artifacts import differences, digests, total_bytes
 from keyless.demo.children import Finished
 from keyless.demo.narrator import Narrator
-from keyless.demo.stage import BRANCH, DATASET, MODEL, OWNER_ID, REPOSITORY, REPOSITORY_ID, WORKFLOW, Stage
+from keyless.demo.stage import (
+    BRANCH,
+    DATASET,
+    DATASET_NAME,
+    MODEL,
+    OWNER_ID,
+    REPOSITORY,
+    REPOSITORY_ID,
+    WORKFLOW,
+    Stage,
+)
 from keyless.demo.steps import Step, Summary
+from keyless.demo.trail import GRANTED, Decision, Trail
+from keyless.resource import parse_resource
 from keyless.testing.github import GitHubJob
 
 
@@ -37,9 +49,10 @@ class Story:
         self.narrator: Final = narrator
         self.summary: Final = Summary()
         self._observer: Final = observer
+        self._trail: Final = Trail(stage.audit_events)
 
     def play(self) -> Summary:
-        """Play every chapter; later ones also run when an earlier one went wrong, as they say where.
+        """Play every chapter; later ones also run when an earlier one went wrong, and the summary says where.
 
         Raises:
             DemoError: The stage itself failed.
@@ -55,54 +68,36 @@ class Story:
         self._show_trail()
         return self.summary
 
-    def step(self, name: str, expected: str, check: Callable[[], str | None], *, good: str) -> bool:
-        """Do one step and record it.
-
-        Args:
-            name: For the summary.
-            expected: What should happen.
-            check: Does it; returns what went wrong, or `None`.
-            good: What to say when all is well.
-        """
-        began = time.monotonic()
-        wrong = check()
-        self.summary.steps.append(Step(name, expected, wrong is None, wrong or good, time.monotonic() - began))
-        self.narrator.verdict(wrong is None, good if wrong is None else f"{name}: expected {expected}; {wrong}")
-        return wrong is None
-
-    def _tell(self, moment: str) -> None:
-        if self._observer is not None:
-            self._observer(moment, self.stage)
-
     # --- chapter 1 ---------------------------------------------------------------------------------------------------
 
     def _set_up(self) -> None:
         stage, tell = self.stage, self.narrator
         tell.heading("The world")
         tell.say(
-            "Everything runs on this machine. Real keys, real HTTP, the real hf client; only GitHub is played by a "
+            "Everything runs on this machine: real keys, real HTTP, the real hf client. Only GitHub is played by a "
             "stand-in, and the hub is small."
         )
         tell.row("issuer", f"{stage.issuer.url}  plays GitHub: signs an id token for each job that asks")
-        tell.row("service", f"{stage.url}  keyless serve: the token service, and the hub on the same origin")
-        tell.say("First the operator of the service says which issuer is trusted, and who may publish what:")
+        tell.row("service", f"{stage.url}  keyless serve: the token service, and a hub on the same origin")
+        tell.say("First the operator of the service says which issuer is trusted, and which job may publish what:")
         self._administer("trust", "issuer", "add", stage.issuer.url, "--kind", "github", "--network", "loopback")
         for resource in (MODEL, DATASET):
             self._administer(
                 "trust", "add", resource, "--issuer", stage.issuer.url,
-                "--claim", f"repository={REPOSITORY}", "--claim", f"branch={BRANCH}", "--claim", f"workflow={WORKFLOW}",
-                "--pin", f"repository_id={REPOSITORY_ID}", "--pin", f"repository_owner_id={OWNER_ID}",
+                "--repository", REPOSITORY, "--branch", BRANCH, "--workflow", WORKFLOW,
+                "--repository-id", REPOSITORY_ID, "--repository-owner-id", OWNER_ID,
             )  # fmt: skip
         tell.say(
-            "A publisher is a sentence: jobs of this repository, on this branch, from this workflow file, may publish "
-            "this one resource. Names can be taken over by somebody else; the pinned numbers cannot."
+            "Such a record is a Trusted Publisher: jobs of this repository, on this branch, from this workflow file, "
+            "may publish this one resource. Names can be taken over by somebody else; the pinned numbers cannot."
         )
-        stage.start_service()
-        self.step("start the service", "an answer on /healthz", lambda: None, good="the service answers")
+        tell.command({}, ["keyless", "serve", "--config", stage.config.name])
+        self.step("start the service", "an answer on /healthz", stage.start_service, good="the service answers")
+        self._trail.news()
 
     def _administer(self, *arguments: str) -> None:
         self.narrator.command({}, ["keyless", *arguments])
-        self.narrator.quote(self.stage.administer(*arguments).stdout)
+        self.narrator.quote(self.stage.administer(*arguments).stdout, lines=8)
 
     # --- chapter 2 ---------------------------------------------------------------------------------------------------
 
@@ -112,51 +107,60 @@ class Story:
         tell.heading("A CI job publishes a model and a dataset")
         tell.say(
             f"A push to {BRANCH} of {REPOSITORY} starts {WORKFLOW}. The job has `permissions: id-token: write` and no "
-            "secret: no HF_TOKEN, no login, an empty home. Each step below is a process of its own that knows the "
-            "job's variables and the one resource it wants to write."
+            "secret: no HF_TOKEN, no login, an empty home. Each step is a process of its own; it knows the job's "
+            "variables, and the one resource it wants to write."
         )
         megabytes = total_bytes(stage.model_folder) / 1e6
         tell.row("trained", f"a model of {megabytes:.1f} MB and the dataset it learned from")
         self._upload(job, "upload the model", MODEL, ["upload", MODEL, "model", "."])
-        name = DATASET.removeprefix("datasets/")
         self._upload(
-            job, "upload the dataset", DATASET, ["upload", name, "dataset", ".", "--repo-type", "dataset", "--private"]
+            job,
+            "upload the dataset",
+            DATASET,
+            ["upload", DATASET_NAME, "dataset", ".", "--repo-type", "dataset", "--private"],
         )
-        self._show_token(job)
+        self._print_token(job)
         return job
 
-    def _upload(self, job: GitHubJob, name: str, resource: str, arguments: list[str]) -> None:
-        mints_before = job.mints
-
+    def _upload(self, job: GitHubJob, name: str, resource: str, arguments: Sequence[str]) -> None:
         def check() -> str | None:
+            mints = job.mints
             done = self._hf(job, resource, arguments)
-            self.narrator.quote(done.output)
-            self._show_decisions()
-            if done.status != 0:
-                return f"hf ended with {done.status}"
-            if job.mints == mints_before:
+            if job.mints == mints:
                 return "hf never asked for an id token"
-            return None
+            self._show_id_token(job)
+            granted = self._decisions(resource)
+            self.narrator.quote(done.output)
+            return _failure(done, 0) or granted
 
-        self.step(name, "hf ends with 0", check, good=f"published, with a token that is good for {resource} only")
+        self.step(name, "hf ends with 0", check, good="published, with a token that is good for nothing else")
 
-    def _show_token(self, job: GitHubJob) -> None:
+    def _show_id_token(self, job: GitHubJob) -> None:
+        claims = job.claims
+        self.narrator.row(
+            "issuer",
+            f"signed an id token: repository {claims['repository']} ({claims['repository_id']}), {claims['ref']}, "
+            f"{WORKFLOW}, {claims['event_name']}; for {job.requests[-1].audiences[0]} only",
+        )
+
+    def _print_token(self, job: GitHubJob) -> None:
         stage, tell = self.stage, self.narrator
-        tell.say("The same with our own client, for any other tool: it prints a token and nothing else.")
+        tell.gap()
+        tell.say("For any other tool our own client does the same; it prints a token and nothing else.")
         environment = stage.step_environment(job, None)
         arguments = ["token", "--resource", MODEL]
 
         def check() -> str | None:
             tell.command({}, ["keyless", *arguments])
             done = stage.run_keyless(environment, arguments)
+            granted = self._decisions(MODEL)
             tell.quote(done.output)
-            self._show_decisions()
-            if done.status != 0:
-                return f"keyless token ended with {done.status}: {done.stderr}"
+            if failure := _failure(done, 0) or granted:
+                return failure
             lines = done.stdout.splitlines()
             return None if len(lines) == 1 and lines[0].startswith("hf_jwt_") else "that is not one token"
 
-        self.step("keyless token", "one token on stdout", check, good="a token; it ends by itself within the hour")
+        self.step("keyless token", "one token on stdout", check, good="a token, shown here by its first letters only")
 
     # --- chapter 3 ---------------------------------------------------------------------------------------------------
 
@@ -169,20 +173,23 @@ class Story:
         )
         copies = stage.folder / "copies"
         self._download(None, None, "download the model", stage.model_folder, copies / "model", ["download", MODEL])
-        name = DATASET.removeprefix("datasets/")
-        arguments = ["download", name, "--repo-type", "dataset"]
+        arguments = ["download", DATASET_NAME, "--repo-type", "dataset"]
         self._download(job, DATASET, "download the dataset", stage.dataset_folder, copies / "dataset", arguments)
 
     def _download(
-        self, job: GitHubJob | None, resource: str | None, name: str, original: Path, copy: Path, arguments: list[str]
+        self,
+        job: GitHubJob | None,
+        resource: str | None,
+        name: str,
+        original: Path,
+        copy: Path,
+        arguments: Sequence[str],
     ) -> None:
         def check() -> str | None:
             done = self._hf(job, resource, [*arguments, "--local-dir", str(copy)])
-            self.narrator.quote(done.output, lines=4)
-            self._show_decisions()
-            if done.status != 0:
-                return f"hf ended with {done.status}"
-            return "; ".join(differences(original, copy)) or None
+            granted = self._decisions(resource)
+            self.narrator.quote(done.output)
+            return _failure(done, 0) or granted or "; ".join(differences(original, copy)) or None
 
         self.step(name, "the same bytes", check, good=f"{len(digests(original))} files, byte for byte the same")
 
@@ -191,11 +198,12 @@ class Story:
     def _refuse(self, job: GitHubJob) -> None:
         tell = self.narrator
         tell.heading("What is refused")
-        tell.say("Six ways to get at something that one should not get at. Each must fail, and say why.")
+        tell.say("Six ways to get at something one should not get at. Each has one thing wrong, and must fail for it.")
         before = digests(self.stage.hub_folder)
-        for refusal in refusals.ALL:
-            self._try(refusal, job)
+        for number, refusal in enumerate(refusals.ALL, 1):
+            self._try(number, refusal, job)
         after = digests(self.stage.hub_folder)
+        tell.gap()
         self.step(
             "the hub afterwards",
             "nothing changed",
@@ -203,18 +211,18 @@ class Story:
             good="not one byte on the hub's disk has changed",
         )
 
-    def _try(self, refusal: refusals.Refusal, job: GitHubJob) -> None:
+    def _try(self, number: int, refusal: refusals.Refusal, job: GitHubJob) -> None:
         tell = self.narrator
-        tell.say("")
-        tell.say(refusal.story)
+        tell.gap()
+        tell.say(f"({number}) {refusal.story}")
 
         def check() -> str | None:
             attempt = refusal.attempt(self.stage, job)
             tell.command(attempt.shown, attempt.arguments)
             done = attempt.run()
+            decisions = self._show(self._trail.news())
             tell.quote(done.output, lines=8)
-            reasons = self._show_decisions()
-            return refusal.judge(done, reasons)
+            return refusal.judge(done, decisions)
 
         self.step(refusal.name, refusal.expected, check, good=f"refused: {refusal.because}")
 
@@ -223,40 +231,57 @@ class Story:
     def _show_trail(self) -> None:
         tell = self.narrator
         tell.heading("The audit trail")
-        tell.say("What the service will remember of all this. Nothing in it can be used to get in.")
-        tell.command({}, ["keyless", "audit", "list"])
-        tell.quote(self.stage.administer("audit", "list").stdout, lines=40)
-        self.summary.events = self.stage.events_seen
+        tell.say("What the service will remember of all this. Nothing in it helps anybody to get in.")
+        for decision in self._trail.decisions:
+            tell.line(decision.row())
+        self.summary.events = len(self._trail.decisions)
+
+        def check() -> str | None:
+            tell.command({}, ["keyless", "audit", "verify"])
+            done = self.stage.administer("audit", "verify")
+            tell.quote(done.stdout)
+            return _failure(done, 0)
+
+        self.step("the audit trail", "whole chains", check, good="no row is missing and none was changed")
 
     # --- shared ------------------------------------------------------------------------------------------------------
 
-    def _hf(self, job: GitHubJob | None, resource: str | None, arguments: list[str]) -> Finished:
+    def step(self, name: str, expected: str, check: Callable[[], str | None], *, good: str) -> None:
+        """Do one step, record it and say how it went.
+
+        Args:
+            name: For the summary.
+            expected: What should happen.
+            check: Does it; returns what went wrong, or `None`.
+            good: What to say when all is well.
+        """
+        began = time.monotonic()
+        wrong = check()
+        self.summary.steps.append(Step(name, expected, wrong is None, wrong or good, time.monotonic() - began))
+        self.narrator.verdict(wrong is None, good if wrong is None else f"{name}: expected {expected}, but {wrong}")
+
+    def _tell(self, moment: str) -> None:
+        if self._observer is not None:
+            self._observer(moment, self.stage)
+
+    def _hf(self, job: GitHubJob | None, resource: str | None, arguments: Sequence[str]) -> Finished:
         environment = self.stage.step_environment(job, resource)
         self.narrator.command({"HF_OIDC_RESOURCE": resource} if resource else {}, ["hf", *arguments])
         return self.stage.run_hf(environment, arguments)
 
-    def _show_decisions(self) -> list[str]:
-        """Print what the service decided since the last call and return the reasons of its refusals."""
-        reasons: list[str] = []
-        for event in self.stage.new_events():
-            self.narrator.row("service", describe(event))
-            if event.get("reason"):
-                reasons.append(str(event["reason"]))
-        return reasons
+    def _show(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
+        for decision in decisions:
+            for sentence in decision.sentences():
+                self.narrator.row("service", sentence)
+        return decisions
+
+    def _decisions(self, resource: str | None) -> str | None:
+        """Show what the service decided; return what is wrong unless it granted one token for the resource, or none."""
+        decisions = self._show(self._trail.news())
+        wanted = [] if resource is None else [(GRANTED, str(parse_resource(resource)))]
+        found = [(decision.kind, decision.resource) for decision in decisions]
+        return None if found == wanted else f"the audit trail says {found or 'nothing'}"
 
 
-def describe(event: dict[str, object]) -> str:
-    """Say what an audit event means, in one line."""
-    what = {
-        "token.granted": "granted a token",
-        "exchange.refused": "refused the exchange",
-        "exchange.failed": "could not decide",
-        "publisher.added": "trusts a publisher",
-        "issuer.added": "trusts an issuer",
-    }.get(str(event.get("kind")), str(event.get("kind")))
-    details = [
-        f"for {event['resource']}" if event.get("resource") else "",
-        f"to {event['ci_subject']}" if event.get("ci_subject") else "",
-        f"({event['reason']})" if event.get("reason") else "",
-    ]
-    return " ".join([what, *filter(None, details)])
+def _failure(done: Finished, status: int) -> str | None:
+    return None if done.status == status else f"it ended with {done.status}"

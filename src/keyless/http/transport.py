@@ -16,7 +16,7 @@ from keyless import __version__
 from keyless.errors import OIDCConfigurationError, TransportError
 from keyless.http import tls
 from keyless.http.curl import is_debug, log_debug
-from keyless.http.deadline import Deadline, DeadlineExceededError, DeadlineSocket, connect, resolve
+from keyless.http.deadline import Deadline, DeadlineSocket, connect, resolve
 from keyless.http.fork import import_lock
 from keyless.http.proxy import choose_proxy
 from keyless.http.url import is_loopback, parse_url, require_secure
@@ -240,7 +240,7 @@ def _translate(
     """Turn what `http.client`, `ssl` and `socket` raise into one error in our words."""
     via = f" through the proxy {proxy.host}:{proxy.port}" if proxy is not None else ""
     match error:
-        case DeadlineExceededError():
+        case TimeoutError():  # DeadlineExceededError, and what OpenSSL's handshake raises
             return TransportError(f"{where}{via} gave no complete answer within {deadline.seconds:g} s", retryable=True)
         case ssl.SSLCertVerificationError() | ssl.SSLError():
             if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
@@ -259,8 +259,6 @@ def _translate(
             return TransportError(f"{where}{via} closed the connection in the middle of its answer", retryable=True)
         case ConnectionRefusedError():
             return TransportError(f"{where}{via} refused the connection", retryable=True)
-        case TimeoutError():
-            return TransportError(f"{where}{via} did not answer in time", retryable=True)
         case http.client.HTTPException() | ValueError():
             return AnswerError(
                 f"{where}{via} did not answer in HTTP ({type(error).__name__})",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyless.hub.call import Call
-from keyless.hub.errors import HubError, error_response
+from keyless.hub.errors import HubError, error_response, not_found
 from keyless.hub.identity import TokenVerifier, identify
 from keyless.hub.names import split_path
 from keyless.hub.routes import route
@@ -32,6 +33,7 @@ class Hub:
         self.store: Final = store
         self._verifier: Final = verifier
         self._public_url: Final = public_url.rstrip("/")
+        self._prefix: Final = urlsplit(self._public_url).path.encode()  # proxies in front pass paths on unchanged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; answer the lifespan protocol so that the hub can also run by itself."""
@@ -59,7 +61,7 @@ class Hub:
         await response(scope, receive, _with_headers(send, request_id))
 
     async def _answer(self, request: Request) -> Response:
-        handler = route(request.method, split_path(_raw_path(request.scope)))
+        handler = route(request.method, split_path(_raw_path(request.scope, self._prefix)))
         # A token that is not acceptable is refused everywhere, also where nobody asked for one.
         identity = await run_in_threadpool(identify, request.headers.getlist("authorization"), self._verifier)
         return await handler(Call(request, identity, self.store, self._public_url))
@@ -79,12 +81,17 @@ def create_hub(
     return Hub(HubStore(directory, clock=clock), verifier, public_url=public_url)
 
 
-def _raw_path(scope: Scope) -> bytes:
-    """Return the path as it was sent, without what the hub is mounted under."""
+def _raw_path(scope: Scope, prefix: bytes) -> bytes:
+    """Return the path as it was sent, less the path of the public URL.
+
+    Raises:
+        HubError: 404; the address is not below the public URL.
+    """
     raw = scope.get("raw_path") or scope["path"].encode()
     path: bytes = raw.partition(b"?")[0]
-    prefix = scope.get("root_path", "").encode().rstrip(b"/")
-    return path[len(prefix) :] if prefix and path.startswith(prefix + b"/") else path
+    if not path.startswith(prefix + b"/"):
+        raise not_found("This hub has no such address")
+    return path[len(prefix) :]
 
 
 def _request_id(scope: Scope) -> str:

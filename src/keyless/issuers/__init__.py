@@ -28,6 +28,4 @@ def profile_for(kind: str) -> Profile:
     try:
         return PROFILES[kind]
     except KeyError:
-        raise ConfigurationError(
-            f"unknown issuer kind {kind!r}", hint=f"Known kinds: {', '.join(PROFILES)}."
-        ) from None
+        raise ConfigurationError(f"unknown issuer kind {kind!r}", hint=f"Known kinds: {', '.join(PROFILES)}.") from None

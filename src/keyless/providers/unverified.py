@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 CLEARLY_EXPIRED_SECONDS: Final = 300  # more than any leeway and most wrong clocks explain
+_LATEST_NUMERIC_DATE: Final = 1e11  # the year 5138; a larger integer may not even fit a float
 MAX_ID_TOKEN_CHARS: Final = 32_768  # what our service accepts; real tokens have 1-3 kB
 
 
@@ -71,7 +72,7 @@ def check_audience(token: str, audience: str, *, source: str, hint: str | None =
             hint=hint,
         )
     expires = claims.get("exp")
-    if isinstance(expires, int | float) and not isinstance(expires, bool):
+    if isinstance(expires, int | float) and abs(expires) < _LATEST_NUMERIC_DATE:
         age = time.time() - expires
         if age > CLEARLY_EXPIRED_SECONDS:
             raise MintError(

@@ -71,9 +71,7 @@ class TokenService:
         checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
         self.public = Router(
             {
-                "/oauth/token": {
-                    "POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
-                },
+                "/oauth/token": {"POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)},
                 "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
                 "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
                 "/.well-known/oauth-authorization-server": {"GET": MetadataDoor(settings.public_url)},

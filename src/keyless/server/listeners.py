@@ -81,7 +81,7 @@ def serve(listeners: Sequence[tuple[Door, socket.socket]], *, ready: Callable[[]
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop
+        import uvloop  # noqa: PLC0415 - not there on every platform
     except ImportError:  # there is no uvloop on Windows; the service is the same, slower
         return asyncio.new_event_loop()
     loop: Any = uvloop.new_event_loop()
@@ -101,6 +101,6 @@ async def _serve(listeners: Sequence[tuple[Door, socket.socket]], ready: Callabl
     async with asyncio.TaskGroup() as group:
         for server, (_, sock) in zip(servers, listeners, strict=True):
             group.create_task(server.serve(sockets=[sock]))
-        while not all(server.started for server in servers):
+        while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.01)
         ready()

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
@@ -45,8 +45,8 @@ SecretText = Annotated[
 ]
 
 
-class Settings(BaseSettings):
-    """Hold the settings of one token service. Load them with `load_settings`."""
+class StoreSettings(BaseSettings):
+    """Hold all settings, `public_url` possibly unset: enough for commands that work on the store alone."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    public_url: str = Field(description="Our origin: `iss` of our tokens, `HF_ENDPOINT` and audience of our users.")
+    public_url: str | None = Field(
+        default=None, description="Our origin: `iss` of our tokens, `HF_ENDPOINT` and audience of our users."
+    )
     database: Path = Field(default=Path("keyless.db"), description="SQLite file; its directory must exist.")
     listen: str = Field(default="127.0.0.1:8080", description="Public listener, host:port; port 0 takes a free one.")
     inside_listen: str = Field(default="127.0.0.1:8081", description="Inside listener: introspection, readiness.")
@@ -89,8 +91,8 @@ class Settings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _public_url(cls, value: str) -> str:
-        return check_public_url(value)
+    def _public_url(cls, value: str | None) -> str | None:
+        return None if value is None else check_public_url(value)
 
     @field_validator("listen", "inside_listen")
     @classmethod
@@ -116,6 +118,15 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+class Settings(StoreSettings):
+    """Hold the settings of one token service. Load them with `load_settings`."""
+
+    public_url: str = Field(description="Our origin: `iss` of our tokens, `HF_ENDPOINT` and audience of our users.")
+
+
+_S = TypeVar("_S", bound=StoreSettings)
+
+
 def load_settings(config: Path | None = None) -> Settings:
     """Read the settings from a TOML file and the environment.
 
@@ -125,12 +136,25 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises:
         ConfigurationError: The file cannot be read, a setting is unknown, missing or wrong. All of them are named.
     """
+    return _load(Settings, config)
+
+
+def load_store_settings(config: Path | None = None) -> StoreSettings:
+    """Read the settings as `load_settings` does, without demanding `public_url`.
+
+    Raises:
+        ConfigurationError: As `load_settings`.
+    """
+    return _load(StoreSettings, config)
+
+
+def _load(kind: type[_S], config: Path | None) -> _S:
     if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config = Path(named)
     values = {} if config is None else _read_file(config)
     _refuse_unknown(values, config)
     try:
-        return Settings(**values)
+        return kind(**values)
     except ValidationError as error:
         problems = [_problem(dict(item), values, config) for item in error.errors(include_input=False)]
     raise ConfigurationError("; ".join(problems), hint="docs/settings.md describes every setting.")

@@ -55,6 +55,8 @@ class AuditEvent(NamedTuple):
 # Made once: json.dumps with separators builds a new encoder for every call.
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
+_NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
+
 FORMAT: Final = "keyless-audit-1"
 """First member of what is hashed, so that a later format cannot be taken for this one."""
 
@@ -62,9 +64,10 @@ FORMAT: Final = "keyless-audit-1"
 def event_data(*, claims: Mapping[str, str] | None = None, details: Sequence[str] = (), **more: object) -> str | None:
     """Return the free part of an event as JSON text, or `None` when there is nothing to say.
 
-    Only ASCII comes out, so that a control character or a lone surrogate in a claim is stored as an escape (T18).
+    What is `None` or empty is left out. Only ASCII comes out, so that a control character or a lone surrogate in a claim
+    is stored as an escape (T18).
     """
-    data: dict[str, object] = dict(more)
+    data: dict[str, object] = {name: value for name, value in more.items() if value not in _NOTHING}
     if claims:
         data["claims"] = dict(claims)
     if details:

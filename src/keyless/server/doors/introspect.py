@@ -54,7 +54,7 @@ class IntrospectDoor:
             if not token:
                 raise RequestError("the parameter token is missing")
             verified = await asyncio.to_thread(self._live.introspect, token, audience=audience)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             await send_error(send, error, self._profile, audience="", request_id=caller.request_id)
             return
         content = {"active": False} if verified is None else _active(verified)

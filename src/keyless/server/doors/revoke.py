@@ -27,7 +27,7 @@ class RevokeDoor:
             if not token:
                 raise RequestError("the parameter token is missing")
             await asyncio.to_thread(self._live.revoke, token, request_id=caller.request_id)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             await send_error(send, error, self._profile, audience="", request_id=caller.request_id)
             return
         await send_json(send, 200, {}, request_id=caller.request_id)

@@ -35,10 +35,8 @@ class TokenDoor:
                 read_members(header(scope, b"content-type"), body), public_url=self._public_url
             )
             issued = await self._service.exchange(request, caller)
-        except Exception as error:
-            await send_error(
-                send, error, self._profile, audience=self._public_url, request_id=caller.request_id
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            await send_error(send, error, self._profile, audience=self._public_url, request_id=caller.request_id)
             return
         _log.info(
             "granted %s publisher=%s resource=%s scope=%s",

@@ -113,7 +113,7 @@ class GroupCommit:
             return self._commit(rows)
         except UnavailableError as error:
             return [error] * len(rows)
-        except Exception:  # the thread must survive a bug, or one bad batch ends the service for everybody
+        except Exception:  # noqa: BLE001 - the thread must survive a bug, or one bad batch ends the service for everybody
             _log.exception("a batch of %d rows failed", len(rows))
             return [UnavailableError("the store failed", retry_after=5)] * len(rows)
 

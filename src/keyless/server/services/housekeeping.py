@@ -44,5 +44,5 @@ class Housekeeping:
                     self._purge()
             except UnavailableError as error:
                 _log.warning("housekeeping has to wait: %s", error)
-            except Exception:  # the next round may work; an exchange never depends on this one
+            except Exception:  # noqa: BLE001 - the next round may work; an exchange never depends on this one
                 _log.exception("housekeeping failed")

@@ -21,6 +21,8 @@ from keyless.server.store.pinning import Pinned, pin_first_use
 
 logger = logging.getLogger(__name__)
 
+STORAGE_REFUSED: Final = "storage_refused"
+"""Reason in the audit of a member that the database did not take."""
 LAST_USED_SECONDS: Final = 60  # `last_used_at` is for people; once a minute is enough of them and spares the writes
 MAX_TRACKED_PUBLISHERS: Final = 10_000
 MAX_CONTACT_CHARS: Final = 256  # of a user agent; longer ones say nothing more
@@ -309,10 +311,11 @@ def _pinned(grant: Grant) -> AuditEvent:
     )
 
 
-def _refused(refusal: Refusal, kind: EventKind = EventKind.EXCHANGE_REFUSED) -> AuditEvent:
+def _refused(refusal: Refusal) -> AuditEvent:
+    failed = refusal.reason == STORAGE_REFUSED
     return AuditEvent(
         at=refusal.at,
-        kind=kind.value,
+        kind=(EventKind.EXCHANGE_FAILED if failed else EventKind.EXCHANGE_REFUSED).value,
         request_id=refusal.request_id,
         publisher_id=refusal.publisher_id,
         issuer_id=refusal.issuer_id,
@@ -340,10 +343,10 @@ def _as_refusal(grant: Grant, reason: str) -> Refusal:
 
 def _failure(member: Grant | Refusal) -> Refusal:
     """Return what can be said of a member that the database did not take: nothing that it brought along unescaped."""
-    refusal = _as_refusal(member, "storage_refused") if isinstance(member, Grant) else member
+    refusal = _as_refusal(member, STORAGE_REFUSED) if isinstance(member, Grant) else member
     return replace(
         refusal,
-        reason="storage_refused",
+        reason=STORAGE_REFUSED,
         request_id=_plain(refusal.request_id),
         issuer_id=refusal.issuer_id if _is_small(refusal.issuer_id) else None,
         at=refusal.at if _is_small(refusal.at) else 0,

@@ -64,7 +64,9 @@ def find_default(connection: sqlite3.Connection, public_url: str, profile: str) 
     return found
 
 
-def write_default(cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile: str, *, at: int) -> ResourceServer:
+def write_default(
+    cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile: str, *, at: int, actor: str
+) -> ResourceServer:
     """Make the resource server of our own origin, or change the one named `hub` to what the settings say now.
 
     Within the caller's transaction, with its audit row.
@@ -79,8 +81,8 @@ def write_default(cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile
     if found is None:
         cursor.execute(
             "INSERT INTO resource_server (name, audience, token_prefix, user_token_prefix, operations, created_by,"
-            " created_at) VALUES (?, ?, ?, ?, ?, 'serve', ?)",
-            (name, public_url, prefix, user_prefix, ALL_OPERATIONS, at),
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (name, public_url, prefix, user_prefix, ALL_OPERATIONS, actor, at),
         )
     else:
         kind, name = EventKind.RESOURCE_SERVER_CHANGED, found.name
@@ -89,7 +91,7 @@ def write_default(cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile
             (public_url, prefix, user_prefix, name),
         )
     data = event_data(resource_server=name, audience=public_url, profile=profile)
-    _record(cursor, chain, AuditEvent(at=at, kind=kind.value, actor="serve", data=data))
+    _record(cursor, chain, AuditEvent(at=at, kind=kind.value, actor=actor, data=data))
     query = f"SELECT {_COLUMNS} FROM resource_server WHERE name = ?"  # noqa: S608 - constants
     return _make(cursor.execute(query, (name,)).fetchone())
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,6 +21,8 @@ from keyless.resource import Resource
 from keyless.secret import Secret
 from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
+from keyless.server.audit.reader import AuditRecord, read_events
+from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.store import resource_servers, tokens
 from keyless.server.store.connection import connect, create_file
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState
@@ -133,6 +135,11 @@ class Store:
                 cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
             )
 
+    def maintain(self) -> None:
+        """Delete what is over, then bring the write-ahead log home. Call it once a minute or so."""
+        self.purge()
+        self.checkpoint()
+
     def purge(self, now: float | None = None) -> int:
         """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
         gone = 0
@@ -146,27 +153,26 @@ class Store:
 
     def checkpoint(self) -> None:
         """Copy the write-ahead log into the database file without making anybody wait. Call it from a worker thread."""
-        with _translated():
-            connection = connect(self.path)
-            try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                connection.close()
+        with self._aside() as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     # --- resource servers ---
 
-    def ensure_default_resource_server(self, public_url: str, profile: str) -> ResourceServer:
+    def ensure_default_resource_server(self, public_url: str, profile: str, *, actor: str = "serve") -> ResourceServer:
         """Return the resource server that stands for our own origin, made or brought up to date when needed (D19).
 
         Args:
             public_url: Its audience.
             profile: `keyless` or `huggingface`: the token prefixes it gets.
+            actor: Who the audit names when there is something to change.
         """
         with self._reading() as connection:
             if (server := resource_servers.find_default(connection, public_url, profile)) is not None:
                 return server
         with self._writing() as cursor:
-            return resource_servers.write_default(cursor, self._chain, public_url, profile, at=int(self.clock()))
+            return resource_servers.write_default(
+                cursor, self._chain, public_url, profile, at=int(self.clock()), actor=actor
+            )
 
     def resource_servers(self) -> tuple[ResourceServer, ...]:
         """Return all resource servers, the first one made leading."""
@@ -224,6 +230,18 @@ class Store:
             cursor.execute(INSERT_EVENT, self._chain.link(event))
             return True
 
+    # --- the audit ---
+
+    def audit_events(self, *, resource: Resource | None = None, limit: int = 50) -> list[AuditRecord]:
+        """Return the latest audit events of a resource or of everything, the newest last."""
+        with self._aside() as connection:
+            return read_events(connection, resource=None if resource is None else str(resource), limit=limit)
+
+    def verify_chain(self) -> ChainReport:
+        """Check the chain of every audit writer; reads the whole audit."""
+        with self._aside() as connection:
+            return verify_chain(connection)
+
     # --- the object itself ---
 
     def healthy(self) -> bool:
@@ -251,6 +269,12 @@ class Store:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._read_lock, _translated():
             yield self._read_connection
+
+    @contextmanager
+    def _aside(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection of its own to what takes long, so that no exchange waits for it."""
+        with _translated(), closing(connect(self.path)) as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Cursor]:

@@ -51,13 +51,9 @@ class Administration:
     # --- publishers ---
 
     def add_publisher(self, new: NewPublisher) -> Publisher:
-        """Add a Trusted Publisher whose issuer is configured."""
+        """Add a Trusted Publisher; its issuer is configured, or one that everybody knows and is added with it."""
         with self._change() as change:
-            if (issuer := issuers.find(change.connection, new.issuer_url)) is None:
-                raise ConfigurationError(
-                    f"issuer {new.issuer_url} is not configured", hint=f"keyless trust issuer add {new.issuer_url}"
-                )
-            return publishers.add(change, new, issuer)
+            return publishers.add(change, new, issuers.find_or_known(change, new.issuer_url))
 
     def publishers(self, resource: Resource | None = None) -> list[Publisher]:
         """Return the publishers of a resource or of all, whatever their state, oldest first."""
@@ -105,6 +101,13 @@ class Administration:
         """Return the issuer that everybody means by a provider's name, added on first use."""
         with self._change() as change:
             return issuers.ensure_provider(change, provider)
+
+    def issuer(self, url: str) -> Issuer:
+        """Return one issuer."""
+        with self._read() as connection:
+            if (found := issuers.find(connection, url)) is None:
+                raise issuers.unknown(url)
+            return found
 
     def issuers(self) -> list[Issuer]:
         """Return all issuers, oldest first."""

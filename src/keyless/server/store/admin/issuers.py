@@ -128,6 +128,24 @@ def ensure_provider(change: Change, provider: str) -> Issuer:
     return find(change.connection, url) or add(change, NewIssuer(url=url, kind=provider))
 
 
+def find_or_known(change: Change, url: str) -> Issuer:
+    """Return the issuer of this URL; one that everybody knows is added on first use.
+
+    Raises:
+        ConfigurationError: It is neither configured nor known.
+    """
+    if (issuer := find(change.connection, url)) is not None:
+        return issuer
+    if (kind := _known_kind(url)) is not None:
+        return ensure_provider(change, kind)
+    raise unknown(url)
+
+
+def unknown(url: str) -> ConfigurationError:
+    """Return the error for an issuer that is not configured."""
+    return ConfigurationError(f"issuer {url} is not configured", hint=f"Add it first: keyless trust issuer add {url}")
+
+
 def set_enabled(change: Change, url: str, *, enabled: bool) -> Issuer:
     """Switch an issuer on or off; off, nothing of it is exchanged and its tokens stop working at once.
 
@@ -136,7 +154,7 @@ def set_enabled(change: Change, url: str, *, enabled: bool) -> Issuer:
     """
     found = find(change.connection, url)
     if found is None:
-        raise ConfigurationError(f"issuer {url} is not configured", hint="See: keyless trust issuer list")
+        raise unknown(url)
     if found.enabled != enabled:
         change.connection.execute(update(tables.issuer).where(tables.issuer.c.id == found.id).values(enabled=enabled))
         change.record(EventKind.ISSUER_ENABLED if enabled else EventKind.ISSUER_DISABLED, issuer_id=found.id, url=url)

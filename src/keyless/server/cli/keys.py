@@ -1,0 +1,58 @@
+"""`keyless keys`: the service's own signing keys."""
+
+from __future__ import annotations
+
+import argparse
+
+from keyless.server.cli.store_access import (
+    add_store_arguments,
+    moment,
+    open_local,
+    print_json,
+    print_table,
+    run_handler,
+)
+from keyless.server.services.keys import ACCESS_TOKEN_PURPOSE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="keyless keys", description="List the service's own signing keys.")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="list signing keys; private parts are never shown")
+    listing.set_defaults(handler=_list)
+    add_store_arguments(listing)
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Run the verb and return its exit status."""
+    return run_handler(_parser().parse_args(argv))
+
+
+def _list(options: argparse.Namespace) -> int:
+    with open_local(options) as (store, _settings):
+        rows = store.signing_keys(ACCESS_TOKEN_PURPOSE)
+    if options.json:
+        print_json(
+            [
+                {
+                    "kid": row.kid,
+                    "purpose": row.purpose,
+                    "algorithm": row.algorithm,
+                    "state": row.state,
+                    "created_at": row.created_at,
+                    "activated_at": row.activated_at,
+                    "retired_at": row.retired_at,
+                }
+                for row in rows
+            ]
+        )
+        return 0
+    print_table(
+        ("KID", "ALGORITHM", "STATE", "CREATED", "RETIRED"),
+        [
+            (row.kid, row.algorithm, row.state, moment(row.created_at), moment(row.retired_at, never="-"))
+            for row in rows
+        ],
+    )
+    return 0

@@ -1,0 +1,114 @@
+"""A publisher in words: for a terminal, as JSON, and as the lines its job needs. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keyless.server.cli.store_access import moment, visible
+from keyless.trust.publisher import Condition, Operator, Pin, Publisher
+
+HEADER: Final = ("ID", "RESOURCE", "ISSUER", "JOB", "IDS", "OPERATIONS", "LAST USED", "STATE")
+
+
+def as_json(publisher: Publisher) -> dict[str, object]:
+    """Return a publisher for `--json`; times are Unix seconds."""
+    return {
+        "id": publisher.id,
+        "version": publisher.version,
+        "resource": str(publisher.resource),
+        "issuer": publisher.issuer_url,
+        "kind": publisher.issuer_kind,
+        "enabled": publisher.enabled,
+        "operations": [operation.value for operation in publisher.operations],
+        "conditions": [
+            {"claim": c.claim, "operator": c.operator.value, "values": list(c.values)} for c in publisher.conditions
+        ],
+        "pins": [
+            {
+                "claim": pin.claim,
+                "value": pin.value,
+                "source": pin.source.value,
+                "pinned_at": pin.pinned_at,
+                "lapses_at": pin.lapses_at,
+            }
+            for pin in publisher.pins
+        ],
+        "audience": publisher.audience,
+        "ttl_seconds": publisher.ttl_seconds,
+        "expires_at": publisher.expires_at,
+        "replay": None if publisher.replay is None else publisher.replay.value,
+        "created_by": publisher.created_by,
+        "created_at": publisher.created_at,
+        "last_used_at": publisher.last_used_at,
+    }
+
+
+def table_row(publisher: Publisher) -> tuple[str, ...]:
+    """Return the cells of one line of `trust list`."""
+    job = ", ".join(f"{c.claim}={'|'.join(c.values)}" for c in publisher.conditions)
+    ids = ", ".join(f"{pin.claim}={pin.value}" if pin.value else f"{pin.claim} unpinned" for pin in publisher.pins)
+    return (
+        publisher.id,
+        publisher.resource.short,
+        publisher.issuer_kind if publisher.issuer_kind != "generic" else publisher.issuer_url,
+        job or "-",
+        ids or "-",
+        ",".join(publisher.operations),
+        moment(publisher.last_used_at),
+        "enabled" if publisher.enabled else "disabled",
+    )
+
+
+def describe(publisher: Publisher) -> list[str]:
+    """Return the lines of `trust show`."""
+    words = {Operator.EQUALS: "is", Operator.ONE_OF: "is one of", Operator.GLOB: "matches"}
+    lines = [
+        f"publisher {publisher.id}{'' if publisher.enabled else ' (disabled)'}",
+        f"  may     {', '.join(publisher.operations)} {publisher.resource.short}",
+        f"  issuer  {publisher.issuer_url}",
+        "  a token must carry",
+        f"    aud = {publisher.audience}",
+    ]
+    lines += [_condition(condition, words[condition.operator]) for condition in publisher.conditions]
+    lines += [f"    {_pin(pin)}" for pin in publisher.pins]
+    if publisher.ttl_seconds is not None:
+        lines.append(f"  tokens  live {publisher.ttl_seconds} s")
+    if publisher.replay is not None:
+        lines.append(f"  replay  {publisher.replay.value}")
+    if publisher.expires_at is not None:
+        lines.append(f"  until   {moment(publisher.expires_at)}")
+    lines.append(f"  added   {moment(publisher.created_at)} by {visible(publisher.created_by)}")
+    lines.append(f"  used    {moment(publisher.last_used_at)}")
+    return lines
+
+
+def job_lines(publisher: Publisher) -> list[str]:
+    """Return what the job's file needs, or nothing for a platform we cannot write it for."""
+    environment = [f"HF_ENDPOINT: {publisher.audience}", f"HF_OIDC_RESOURCE: {publisher.resource.short}"]
+    if publisher.issuer_kind == "github":
+        return [
+            "permissions:",
+            "  contents: read",
+            "  id-token: write",
+            "env:",
+            *(f"  {line}" for line in environment),
+        ]
+    if publisher.issuer_kind == "gitlab":
+        return [
+            "id_tokens:",
+            "  HF_OIDC_ID_TOKEN:",
+            f"    aud: {publisher.audience}",
+            "variables:",
+            *(f"  {line}" for line in environment),
+        ]
+    return []
+
+
+def _condition(condition: Condition, verb: str) -> str:
+    return f"    {condition.claim} {verb} {', '.join(condition.values)}"
+
+
+def _pin(pin: Pin) -> str:
+    if pin.value is not None:
+        return f"{pin.claim} = {pin.value}"
+    return f"{pin.claim} unpinned (taken from the first use until {moment(pin.lapses_at)})"

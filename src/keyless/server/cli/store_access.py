@@ -1,0 +1,127 @@
+"""What the verbs that work on the local store have in common: which database, who acts, and how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keyless.cli.output import report
+from keyless.errors import ConfigurationError, Error
+from keyless.server.settings import StoreSettings, load_store_settings
+from keyless.server.store import Store, open_store
+from keyless.server.store.admin import Administration
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def add_store_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--db`, `--config` and `--json`."""
+    parser.add_argument("--db", type=Path, metavar="PATH", help="database file; else the one in the settings")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); else KEYLESS_CONFIG")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run_handler(options: argparse.Namespace) -> int:
+    """Run the handler that the parser chose; print an error once and return its exit status."""
+    handler: Handler = options.handler
+    try:
+        return handler(options)
+    except Error as error:
+        return report(error)
+
+
+@contextmanager
+def open_local(options: argparse.Namespace, *, create: bool = False) -> Iterator[tuple[Store, StoreSettings]]:
+    """Open the store that the options and settings name.
+
+    Args:
+        options: With `db` and `config`.
+        create: Make it when it does not exist yet.
+
+    Raises:
+        ConfigurationError: It does not exist, or cannot be used.
+    """
+    settings = load_store_settings(options.config)
+    path: Path = options.db or settings.database
+    if not create and not path.exists():
+        raise ConfigurationError(
+            f"there is no database {path}",
+            hint="Name it with --db PATH or --config FILE; keyless serve and keyless trust add make a new one.",
+        )
+    with open_store(path) as store:
+        yield store, settings
+
+
+@contextmanager
+def open_administration(options: argparse.Namespace, *, create: bool = False) -> Iterator[Administration]:
+    """Open the store for changes of trust, in the name of the operating system's user."""
+    with open_local(options, create=create) as (store, settings):
+        if settings.public_url is not None and not store.resource_servers():
+            store.ensure_default_resource_server(settings.public_url, settings.token_profile, actor=actor())
+        with Administration(store, actor=actor()) as administration:
+            yield administration
+
+
+def actor() -> str:
+    """Return the name that the audit gives to whoever runs this command."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user may have no name
+        return "cli:unknown"
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns; a cell's control characters are shown as escapes (T18)."""
+    cells = [list(header), *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def visible(text: str) -> str:
+    """Return text that moves no cursor and forges no line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    print(f"keyless: warning: {text}", file=sys.stderr)
+
+
+def moment(unix_seconds: int | None, *, never: str = "never") -> str:
+    """Return a time for people, UTC to the second."""
+    if unix_seconds is None:
+        return never
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def parse_expiry(text: str) -> int:
+    """Return Unix seconds from `30d`, `12h`, a date, or a date and time with a zone; for `type=` of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none of these.
+    """
+    units = {"d": 86400, "h": 3600, "m": 60}
+    if text[:-1].isascii() and text[:-1].isdecimal() and text[-1:] in units:
+        return int(time.time()) + int(text[:-1]) * units[text[-1]]
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 30d, 12h, 2027-01-31 or 2027-01-31T12:00Z") from None
+    if when.tzinfo is None:
+        if len(text) > len("2027-01-31"):
+            raise argparse.ArgumentTypeError(f"{text!r} needs its zone, for example 2027-01-31T12:00Z")
+        when = when.replace(tzinfo=UTC)
+    return int(when.timestamp())

@@ -1,0 +1,41 @@
+"""`keyless trust`: which CI jobs may publish what."""
+
+from __future__ import annotations
+
+import argparse
+
+from keyless.issuers import PROFILES
+from keyless.server.cli import trust_issuers, trust_publishers, trust_resource_servers
+from keyless.server.cli.store_access import run_handler
+
+EPILOG = """\
+examples:
+  keyless trust add acme/model --provider github --repository acme/train --workflow release.yml --branch main \\
+      --repository-id 123456 --repository-owner-id 7890
+  keyless trust add datasets/acme/data --provider gitlab --repository acme/train --branch main --pin-first-use
+  keyless trust add acme/model --issuer https://ci.example.org --claim sub=pipeline:release
+  keyless trust list
+  keyless trust remove pub_…
+
+A change counts at a running server's next exchange.
+exit status: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keyless trust",
+        description="Say which CI jobs may publish what.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    trust_publishers.add_verbs(verbs, providers=sorted(k for k, p in PROFILES.items() if p.default_url))
+    trust_issuers.add_verbs(verbs)
+    trust_resource_servers.add_verbs(verbs)
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Run the verb and return its exit status."""
+    return run_handler(_parser().parse_args(argv))

@@ -1,0 +1,135 @@
+"""`keyless trust issuer add | list | enable | disable`: whose id tokens are believed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from keyless.issuers import PROFILES
+from keyless.oidc.issuer import Issuer, ReplayMode
+from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json, print_table
+from keyless.server.store.admin import NewIssuer
+from keyless.server.store.records import network_text, parse_network
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add `issuer` and its verbs."""
+    parser = verbs.add_parser("issuer", help="issuers of id tokens")
+    inner = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    add = inner.add_parser("add", help="believe an issuer's id tokens")
+    add.set_defaults(handler=_add)
+    add.add_argument("url", metavar="URL", help="its `iss`, byte for byte")
+    add.add_argument("--kind", choices=sorted(PROFILES), help="claim profile; default: by the URL, else generic")
+    add.add_argument(
+        "--network",
+        default="public",
+        metavar="WHERE",
+        help="where its keys may be fetched from: public, loopback, or private=10.0.0.0/8,…",
+    )
+    add.add_argument("--algorithms", metavar="LIST", help="accepted signature algorithms, for example RS256,ES256")
+    add.add_argument("--replay", choices=[mode.value for mode in ReplayMode], help="how often an id token counts")
+    add.add_argument("--max-lifetime", type=int, metavar="SECONDS", help="longest lifetime of an id token")
+    add.add_argument("--jwks-uri", metavar="URL", help="its key set, instead of discovery")
+    add.add_argument("--multiple-audiences", action="store_true", help="accept `aud` lists with other members")
+    add.add_argument(
+        "--immutable-claim",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="of a generic issuer: claim that names an identity for good; publishers must pin it",
+    )
+    add_store_arguments(add)
+    listing = inner.add_parser("list", help="list issuers")
+    listing.set_defaults(handler=_list)
+    add_store_arguments(listing)
+    for name, handler, text in (
+        ("enable", _enable, "switch an issuer on again"),
+        ("disable", _disable, "switch an issuer off; tokens that came from it stop working at once"),
+    ):
+        verb = inner.add_parser(name, help=text)
+        verb.set_defaults(handler=handler)
+        verb.add_argument("url", metavar="URL")
+        add_store_arguments(verb)
+
+
+def _add(options: argparse.Namespace) -> int:
+    new = NewIssuer(
+        url=options.url,
+        kind=options.kind,
+        algorithms=None if options.algorithms is None else [a.strip() for a in options.algorithms.split(",")],
+        network=parse_network(options.network),
+        replay=None if options.replay is None else ReplayMode(options.replay),
+        max_lifetime_seconds=options.max_lifetime,
+        jwks_uri=options.jwks_uri,
+        allow_multiple_audiences=options.multiple_audiences,
+        immutable_claims=options.immutable_claim,
+    )
+    with open_administration(options, create=True) as administration:
+        issuer = administration.add_issuer(new)
+    if options.json:
+        print_json(_as_json(issuer))
+    else:
+        print(f"issuer {issuer.url} is added: {issuer.kind}, {','.join(issuer.algorithms)}, replay {issuer.replay}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    with open_administration(options) as administration:
+        found = administration.issuers()
+    if options.json:
+        print_json([_as_json(issuer) for issuer in found])
+        return 0
+    header = ("URL", "KIND", "ALGORITHMS", "REPLAY", "MAX LIFETIME", "NETWORK", "STATE")
+    print_table(
+        header,
+        [
+            (
+                issuer.url,
+                issuer.kind,
+                ",".join(issuer.algorithms),
+                issuer.replay.value,
+                f"{issuer.max_lifetime_seconds} s",
+                network_text(issuer.network),
+                "enabled" if issuer.enabled else "disabled",
+            )
+            for issuer in found
+        ],
+    )
+    return 0
+
+
+def _enable(options: argparse.Namespace) -> int:
+    return _switch(options, enabled=True)
+
+
+def _disable(options: argparse.Namespace) -> int:
+    return _switch(options, enabled=False)
+
+
+def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
+    with open_administration(options) as administration:
+        issuer = administration.set_issuer_enabled(options.url, enabled=enabled)
+    if options.json:
+        print_json(_as_json(issuer))
+    else:
+        print(f"issuer {issuer.url} is {'enabled' if enabled else 'disabled; tokens that came from it do not work'}")
+    return 0
+
+
+def _as_json(issuer: Issuer) -> dict[str, object]:
+    return {
+        "url": issuer.url,
+        "kind": issuer.kind,
+        "algorithms": list(issuer.algorithms),
+        "max_lifetime_seconds": issuer.max_lifetime_seconds,
+        "max_age_seconds": issuer.max_age_seconds,
+        "replay": issuer.replay.value,
+        "network": network_text(issuer.network),
+        "jwks_uri": issuer.jwks_uri,
+        "allow_multiple_audiences": issuer.allow_multiple_audiences,
+        "immutable_claims": list(issuer.immutable_claims),
+        "enabled": issuer.enabled,
+    }

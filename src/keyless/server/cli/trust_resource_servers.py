@@ -1,0 +1,115 @@
+"""`keyless trust resource-server add | list | credential | remove`: who accepts our tokens and may ask about them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from keyless.errors import ConfigurationError
+from keyless.secret import Secret
+from keyless.server.cli.store_access import (
+    actor,
+    add_store_arguments,
+    open_administration,
+    open_local,
+    print_json,
+    print_table,
+)
+from keyless.server.store.resource_servers import PROFILES
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add `resource-server` and its verbs."""
+    parser = verbs.add_parser("resource-server", help="hubs and registries that accept our tokens")
+    inner = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    add = inner.add_parser("add", help="add one and print its credential, this once")
+    add.set_defaults(handler=_add)
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--audience", metavar="URL", required=True, help="its own URL: `aud` of its tokens")
+    add.add_argument("--profile", choices=sorted(PROFILES), default="keyless", help="token prefixes")
+    add_store_arguments(add)
+    listing = inner.add_parser("list", help="list them")
+    listing.set_defaults(handler=_list)
+    add_store_arguments(listing)
+    renew = inner.add_parser("credential", help="make a new credential and print it, this once; the old one ends")
+    renew.set_defaults(handler=_renew)
+    renew.add_argument("name", metavar="NAME")
+    add_store_arguments(renew)
+    remove = inner.add_parser("remove", help="remove one that no publisher names")
+    remove.set_defaults(handler=_remove)
+    remove.add_argument("name", metavar="NAME")
+    add_store_arguments(remove)
+
+
+def _add(options: argparse.Namespace) -> int:
+    with open_administration(options, create=True) as administration:
+        credential = administration.add_resource_server(
+            options.name, audience=options.audience, profile=options.profile
+        )
+    _print_credential(options, credential)
+    return 0
+
+
+def _renew(options: argparse.Namespace) -> int:
+    with open_local(options) as (store, _settings):
+        credential = store.renew_resource_server_credential(options.name, actor=actor())
+    if credential is None:
+        raise ConfigurationError(
+            f"there is no resource server {options.name!r}", hint="See: keyless trust resource-server list"
+        )
+    _print_credential(options, credential)
+    return 0
+
+
+def _print_credential(options: argparse.Namespace, credential: Secret) -> None:
+    # The one place that shows it; the store keeps a hash.
+    if options.json:
+        print_json({"name": options.name, "credential": credential.reveal()})
+    else:
+        print(f"resource server {options.name}; its credential, shown this once:\n{credential.reveal()}")
+
+
+def _list(options: argparse.Namespace) -> int:
+    with open_local(options) as (store, _settings):
+        found = store.resource_servers()
+    if options.json:
+        print_json(
+            [
+                {
+                    "name": server.name,
+                    "audience": server.audience,
+                    "token_prefix": server.token_prefix,
+                    "user_token_prefix": server.user_token_prefix,
+                    "operations": [operation.value for operation in server.operations],
+                    "may_introspect": server.may_introspect,
+                }
+                for server in found
+            ]
+        )
+        return 0
+    print_table(
+        ("NAME", "AUDIENCE", "PREFIXES", "INTROSPECTION"),
+        [
+            (
+                server.name,
+                server.audience,
+                f"{server.token_prefix} {server.user_token_prefix}",
+                "with its credential" if server.may_introspect else "no credential",
+            )
+            for server in found
+        ],
+    )
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    with open_administration(options) as administration:
+        administration.remove_resource_server(options.name)
+    if options.json:
+        print_json({"removed": options.name})
+    else:
+        print(f"resource server {options.name} is removed")
+    return 0

@@ -1,0 +1,120 @@
+"""A whole token service in this process: real keys, real SQLite, a real issuer on loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyless.oidc.issuer import Network, NetworkKind, ReplayMode
+from keyless.resource import parse_resource
+from keyless.server.app import TokenService
+from keyless.server.settings import Settings
+from keyless.server.store.admin import Administration, NewIssuer, NewPublisher
+from keyless.testing import Clock, FakeIssuer, github_claims
+from keyless.trust.publisher import Publisher
+from tests.support.asgi import Answer, ask
+
+PUBLIC_URL = "http://127.0.0.1:8080"
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[FakeIssuer]:
+    """One issuer for all: making RSA keys takes longer than all the rest of a test."""
+    with FakeIssuer(clock=Clock()) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def other_issuer() -> Iterator[FakeIssuer]:
+    """A genuine issuer that nobody configured."""
+    with FakeIssuer(clock=Clock()) as issuer:
+        yield issuer
+
+
+class Service:
+    """A token service, its administration, and the one request everything else is a change of."""
+
+    def __init__(self, directory: Path, issuer: FakeIssuer) -> None:
+        self.clock = Clock()
+        self.issuer = issuer
+        settings = Settings(public_url=PUBLIC_URL, database=directory / "keyless.db")
+        self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock)
+        self.administration = Administration(self.app.store, actor="cli:test")
+        self.administration.add_issuer(NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK)))
+
+    def add_publisher(self, resource: str = "acme/model", **changes: Any) -> Publisher:
+        """Trust branch main and one workflow of acme/widgets, or what differs from that."""
+        description: dict[str, Any] = {
+            "issuer_url": self.issuer.url,
+            "claims": {"repository": ["acme/widgets"], "branch": ["main"], "workflow": ["train.yml"]},
+            "pins": {"repository_id": "456789", "repository_owner_id": "123456"},
+            **changes,
+        }
+        return self.administration.add_publisher(NewPublisher(resource=parse_resource(resource), **description))
+
+    def set_replay(self, mode: ReplayMode) -> None:
+        """Replace the publishers by one that overrides its issuer's replay rule (D8)."""
+        for publisher in self.administration.publishers():
+            self.administration.remove_publisher(publisher.id)
+        self.add_publisher(replay=mode)
+
+    def mint(self, **changes: Any) -> str:
+        """Mint an id token that the default publisher accepts, or what differs from that."""
+        claims = github_claims(aud=PUBLIC_URL)
+        key, header = changes.pop("key", None), changes.pop("header", None)
+        lifetime_seconds = changes.pop("lifetime_seconds", 300)
+        return self.issuer.mint(claims, key=key, header=header, lifetime_seconds=lifetime_seconds, **changes)
+
+    def members(self, token: str, **changes: str | None) -> dict[str, str]:
+        """Return the accepted request's members, or what differs; `None` leaves one out."""
+        base = {
+            "grant_type": GRANT,
+            "subject_token_type": ID_TOKEN,
+            "subject_token": token,
+            "resource": "acme/model",
+        }
+        return {name: value for name, value in {**base, **changes}.items() if value is not None}
+
+    def post(self, members: Mapping[str, object], path: str = "/oauth/token") -> Answer:
+        """Post members as JSON to the public listener."""
+        body = json.dumps(members).encode()
+        return ask(self.app.public, "POST", path, body=body, headers={"Content-Type": "application/json"})
+
+    def exchange(self, token: str | None = None, **changes: str | None) -> Answer:
+        """Exchange a token."""
+        return self.post(self.members(self.mint() if token is None else token, **changes))
+
+    def audit(self) -> list[tuple[str, str | None]]:
+        """Return kind and reason of every audit row, oldest first."""
+        with sqlite3.connect(self.app.store.path) as connection:
+            return list(connection.execute("SELECT kind, reason FROM audit_event ORDER BY id"))
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files after a service's first start; copied, so that not every test pays for migrating and making keys."""
+    directory = tmp_path_factory.mktemp("first-start")
+    TokenService(
+        Settings(public_url=PUBLIC_URL, database=directory / "keyless.db"), inside_url="http://127.0.0.1:1"
+    ).close()
+    return directory
+
+
+@pytest.fixture
+def service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
+    """A service that trusts one publisher of acme/model."""
+    directory = tmp_path / "service"
+    shutil.copytree(first_start, directory)
+    service = Service(directory, issuer)
+    service.add_publisher()
+    yield service
+    service.administration.close()
+    service.app.close()
