@@ -4,6 +4,8 @@ The names below are loaded when they are first used (PEP 562), so `import keyles
 never loads a third-party module.
 """
 
+from keyless.http.fork import import_lock
+
 TYPE_CHECKING = False  # type checkers read this name as true; `typing` itself stays out of a job's start-up time
 if TYPE_CHECKING:
     from keyless.client.credential import Credential
@@ -66,9 +68,10 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    with import_lock:
+        from importlib import import_module
 
-    value: object = getattr(import_module(_HOMES.get(name, "keyless.errors")), name)
+        value: object = getattr(import_module(_HOMES.get(name, "keyless.errors")), name)
     globals()[name] = value  # the next access does not come here
     return value
 

@@ -69,7 +69,9 @@ def test_a_body_without_length_is_read_to_the_end(server: StubServer) -> None:
 
 def test_a_chunked_body_is_joined(server: StubServer) -> None:
     """RFC 9112 section 7.1."""
-    server.on("/x", Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n2\r\n !\r\n0\r\n\r\n"))
+    server.on(
+        "/x", Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n2\r\n !\r\n0\r\n\r\n")
+    )
 
     assert get(f"{server.url}/x").body == b"all !"
 
@@ -94,7 +96,9 @@ BAD_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "retryable"), [case[1:] for case in BAD_ANSWERS], ids=[case[0] for case in BAD_ANSWERS])
+@pytest.mark.parametrize(
+    ("answer", "retryable"), [case[1:] for case in BAD_ANSWERS], ids=[case[0] for case in BAD_ANSWERS]
+)
 def test_a_bad_answer_is_one_error_in_time(server: StubServer, answer: Answer, retryable: bool) -> None:
     """S6: whatever the peer does ends in a TransportError that names host and leg, within the deadline."""
     server.on("/x", answer)

@@ -17,7 +17,9 @@ def test_a_number_is_a_date(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "1795348800", True, False, -1, -0.5, MAX_NUMERIC_DATE + 1, 2**63, 1e300, [NOW], {"a": NOW}], ids=repr
+    "value",
+    [None, "", "1795348800", True, False, -1, -0.5, MAX_NUMERIC_DATE + 1, 2**63, 1e300, [NOW], {"a": NOW}],
+    ids=repr,
 )
 @pytest.mark.parametrize("required", [True, False])
 def test_anything_else_is_refused_and_never_read_as_absent(value: object, required: bool) -> None:

@@ -61,7 +61,22 @@ def test_a_length_that_no_bytes_have_is_refused(length: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["QQ==", "QUI=", "QQ=", "=", "Q Q", "QUJD\n", "\nQUJD", "QU\tJD", "QU+D", "QU/D", "QU%3D", "QUJＤ", "QUJ\0", "\ud800A"],
+    [
+        "QQ==",
+        "QUI=",
+        "QQ=",
+        "=",
+        "Q Q",
+        "QUJD\n",
+        "\nQUJD",
+        "QU\tJD",
+        "QU+D",
+        "QU/D",
+        "QU%3D",
+        "QUJＤ",
+        "QUJ\0",
+        "\ud800A",
+    ],
     ids=ascii,
 )
 def test_another_alphabet_padding_or_blank_is_refused(text: str) -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from keyless.errors import MalformedTokenError
 from keyless.jose.json import MAX_DEPTH, parse_json, parse_json_object
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
 values = st.recursive(
     scalars | st.text(st.characters(codec="utf-8")),
     lambda inner: (

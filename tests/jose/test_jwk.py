@@ -128,7 +128,13 @@ def test_the_reason_why_small_order_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"x": b64url_encode(bytes(31))}, {"x": b64url_encode(bytes(33))}, {"crv": "X25519"}, {"crv": "Ed448"}, {"x": None}],
+    [
+        {"x": b64url_encode(bytes(31))},
+        {"x": b64url_encode(bytes(33))},
+        {"crv": "X25519"},
+        {"crv": "Ed448"},
+        {"x": None},
+    ],
     ids=["short", "long", "x25519", "ed448", "no-x"],
 )
 def test_an_octet_key_that_is_not_ed25519_is_refused(changes: Mapping[str, object]) -> None:
@@ -282,7 +288,11 @@ def test_the_thumbprints_of_the_standards(vector: ThumbprintVector) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["RSA", "EC", "OKP", "P-256", "AQAB"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["RSA", "EC", "OKP", "P-256", "AQAB"]),
     lambda inner: st.lists(inner, max_size=2),
     max_leaves=3,
 )

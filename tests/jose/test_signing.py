@@ -83,6 +83,4 @@ def test_a_stored_key_is_plain_pkcs8() -> None:
     material = signing_key("RS256").material
     assert isinstance(material, rsa.RSAPrivateKey)
 
-    assert signing_key("RS256").to_pkcs8() == material.private_bytes(
-        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
-    )
+    assert signing_key("RS256").to_pkcs8() == material.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

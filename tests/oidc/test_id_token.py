@@ -45,9 +45,7 @@ HEADER: Final[Mapping[str, object]] = {"alg": "RS256", "kid": "key-0", "typ": "J
 
 def claims(**changes: object) -> dict[str, object]:
     """Return the claims of a good token at `NOON`, changed; `DROP` leaves one out."""
-    base = github_claims(
-        iss=URL, aud=AUDIENCE, iat=int(NOON), nbf=int(NOON) - 600, exp=int(NOON) + 300, jti="0f9e8d7c"
-    )
+    base = github_claims(iss=URL, aud=AUDIENCE, iat=int(NOON), nbf=int(NOON) - 600, exp=int(NOON) + 300, jti="0f9e8d7c")
     return merge(base, changes)
 
 
@@ -95,9 +93,7 @@ def test_an_issuer_may_use_any_asymmetric_algorithm_that_its_record_names(algori
     """V04."""
     key = signing_key(algorithm)
 
-    verify(
-        token({"alg": algorithm}, key), issuer=replace(ISSUER, algorithms=(algorithm,)), keys=[key.public_key()]
-    )
+    verify(token({"alg": algorithm}, key), issuer=replace(ISSUER, algorithms=(algorithm,)), keys=[key.public_key()])
 
 
 def test_nobody_else_makes_a_verified_token() -> None:
@@ -345,11 +341,7 @@ def test_any_text_ends_in_our_error(text: str) -> None:
 
 
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**64), 2**64)
-    | st.floats()
-    | st.text(st.characters(), max_size=6),
+    st.none() | st.booleans() | st.integers(-(2**64), 2**64) | st.floats() | st.text(st.characters(), max_size=6),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
@@ -416,8 +408,9 @@ def test_a_header_with_two_readings_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Iss", "ISS", "iSs", "\u0131ss", "\u0130ss".lower()[:1] + "ſs", "ｉｓｓ", "iſſ", "iß", "Aud", "AUD", "ａud", "EXP",
-             "Exp", "ⅹp".replace("ⅹ", "eⅹ"), "Sub", "ſub", "Nbf", "Iat", "JTI", "jtı", "ᵢss", "ⓘss"],
+    "name",
+    ["Iss", "ISS", "iSs", "\u0131ss", "iſs", "iſſ", "iß", "ｉｓｓ", "ⓘss", "ᵢss", "Aud", "AUD", "ａud", "EXP", "Exp", "eｘp",
+     "Sub", "ſub", "Nbf", "Iat", "JTI", "jt\u0131"],
     ids=ascii,
 )  # fmt: skip
 def test_a_name_that_can_be_mistaken_for_a_registered_one_is_refused(name: str) -> None:
@@ -495,17 +488,28 @@ def test_a_required_claim_is_there(name: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize(
-    "value", [True, False, [], ["a"], {}, {"a": 1}, 1.5, -1, [["https://hub.example.com"]]], ids=repr
+    "value", [True, False, [], ["a"], {}, {"a": 1}, [["https://hub.example.com"]]], ids=repr
 )
 def test_a_required_claim_has_its_type(name: str, value: object) -> None:
-    """V10, T14, T15, T82: a boolean is not a number, a list is not a text. Negative ids are the platform's affair."""
-    if name in GITHUB.required_claims and value == -1:
-        assert verify(token(**{name: value}))
-        return
-
+    """V10, T14, T15, T82: a boolean is not a number, a list is not a text."""
     with pytest.raises(ClaimError) as caught:
         verify(token(**{name: value}))
     assert caught.value.claim == name
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [(456789, True), ("456789", True), (456789.0, False), (456789.5, False)],
+    ids=["integer", "text", "whole-float", "fraction"],
+)
+def test_an_id_is_a_text_or_an_integer(value: object, good: bool) -> None:
+    """V10, M01: a fraction has no canonical decimal."""
+    if good:
+        assert verify(token(repository_id=value))
+        return
+
+    with pytest.raises(InvalidClaimError):
+        verify(token(repository_id=value))
 
 
 @pytest.mark.parametrize("name", ["nbf", "jti"])

@@ -8,7 +8,7 @@ the peers share one set of id tokens that goes round, and every exchange is to b
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import itertools
 import json
 import os
@@ -30,7 +30,7 @@ CONFIG = json.loads(Path(os.environ["PEER_CONFIG"]).read_text())
 KEY = ec.generate_private_key(ec.SECP256R1())
 JWKS = jwt.PyJWKClient(CONFIG["jwks_uri"])
 SERIAL = itertools.count()
-LIFETIME = datetime.timedelta(hours=1)
+LIFETIME = dt.timedelta(hours=1)
 
 engine = create_async_engine(f"sqlite+aiosqlite:///{CONFIG['database']}")
 session_factory = async_sessionmaker(engine, expire_on_commit=False)
@@ -70,7 +70,7 @@ class AuditEvent(Base):
 
     __tablename__ = "audit_event"
     id: Mapped[int] = mapped_column(primary_key=True)
-    at: Mapped[datetime.datetime]
+    at: Mapped[dt.datetime]
     jti: Mapped[str]
     issuer: Mapped[str]
     subject: Mapped[str]
@@ -137,7 +137,7 @@ async def token(
         )
         if publisher is None:
             raise HTTPException(400, "invalid_grant")
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         token_id = str(uuid.uuid4())
         session.add(UsedToken(jti=f"{claims['jti']}.{next(SERIAL)}", expires_at=claims["exp"]))
         session.add(

@@ -56,16 +56,9 @@ async function exchange(ctx, next) {
   if (params.resource !== config.resource_uri || claims.repository_id !== config.claims.repository_id) {
     throw new errors.InvalidGrant('no publisher matches');
   }
-  const { AccessToken, ResourceServer } = provider;
   const scope = 'read write create';
-  const token = new AccessToken({ client, accountId: claims.sub, scope, gty: 'token_exchange' });
-  token.resourceServer = new ResourceServer(params.resource, {
-    scope,
-    audience: config.audience,
-    accessTokenTTL: LIFETIME_SECONDS,
-    accessTokenFormat: 'jwt',
-    jwt: { sign: { alg: 'ES256' } },
-  });
+  const token = new provider.AccessToken({ client, accountId: claims.sub, scope, gty: 'token_exchange' });
+  token.resourceServer = ctx.oidc.resourceServers[params.resource];
   ctx.body = {
     access_token: await token.save(),
     token_type: 'Bearer',

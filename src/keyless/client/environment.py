@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from keyless.errors import OIDCConfigurationError
+from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ def read_endpoint(environ: Mapping[str, str], endpoint: str | None = None) -> st
         return DEFAULT_ENDPOINT
     if text in _checked_endpoints:
         return _checked_endpoints[text]
-    from keyless.http.fork import import_lock
-
     with import_lock:
         from keyless.http.url import parse_endpoint
 

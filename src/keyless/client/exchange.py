@@ -34,6 +34,8 @@ MAX_EXPIRES_IN: Final = 366 * 86400  # seconds; beyond it the answer is not abou
 MAX_ACCESS_TOKEN_CHARS: Final = 16_384
 
 _LEG: Final = "the token service"
+_WRONG_PLACE_HINT: Final = "Is HF_ENDPOINT the base URL of the service, and not of a page or proxy in front of it?"
+_OUTAGE_HINT: Final = "Nothing was refused: run the step again in a moment."
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")  # the first present one counts
 
 # What to do about our service's stable reasons. Other services give none, and their error code is looked up instead.
@@ -157,11 +159,9 @@ def exchange_oidc_token(
             secrets=[id_token],
         )
     except AnswerError as error:
-        raise ResponseError(
-            error.message, hint=error.hint or f"Is {endpoint} the base URL of the service? Set HF_ENDPOINT to it."
-        ) from None
+        raise ResponseError(error.message, hint=error.hint or _WRONG_PLACE_HINT) from None
     except TransportError as error:
-        raise ExchangeUnavailableError(error.message, hint=error.hint) from None
+        raise ExchangeUnavailableError(error.message, hint=error.hint or _OUTAGE_HINT) from None
     return _read_answer(answer, id_token=id_token, endpoint=endpoint, sent_at=sent_at)
 
 
@@ -186,7 +186,10 @@ def _read_answer(answer: Response, *, id_token: str, endpoint: str, sent_at: flo
         raise _unavailable(answer, id_token=id_token, endpoint=endpoint, request_id=request_id)
     if 400 <= answer.status < 500:
         raise _refused(answer, id_token=id_token, endpoint=endpoint, request_id=request_id)
-    raise ResponseError(f"{_LEG} at {endpoint} answered HTTP {answer.status}, which is neither a token nor a refusal")
+    raise ResponseError(
+        f"{_LEG} at {endpoint} answered HTTP {answer.status}, which is neither a token nor a refusal",
+        hint=_WRONG_PLACE_HINT,
+    )
 
 
 def _parse_object(body: bytes) -> dict[str, object] | None:
@@ -204,7 +207,7 @@ def _read_success(answer: Response, *, request_id: str | None, endpoint: str, se
         suffix = f" (request id {request_id})" if request_id else ""
         return ResponseError(
             f"{_LEG} at {endpoint} answered HTTP 200, but {what}{suffix}",
-            hint="Is HF_ENDPOINT the base URL of the service, and not of a page or proxy in front of it?",
+            hint=_WRONG_PLACE_HINT,
         )
 
     parsed = _parse_object(answer.body)
@@ -298,8 +301,7 @@ def _unavailable(answer: Response, *, id_token: str, endpoint: str, request_id: 
     verb = "is asked too often" if answer.status == 429 else "is failing"
     message, _, _ = _sentence(answer, verb=verb, endpoint=endpoint, id_token=id_token, request_id=request_id)
     retry_after = _read_retry_after(answer.headers.get("retry-after"))
-    hint = "Nothing was refused: run the step again"
-    hint += f" after {retry_after:.0f} seconds." if retry_after else " in a moment."
+    hint = f"Nothing was refused: run the step again after {retry_after:.0f} seconds." if retry_after else _OUTAGE_HINT
     return ExchangeUnavailableError(
         message, status=answer.status, retry_after=retry_after, request_id=request_id, hint=hint
     )

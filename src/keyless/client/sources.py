@@ -17,6 +17,7 @@ from keyless.client.environment import (
     token_path,
 )
 from keyless.errors import OIDCConfigurationError
+from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ def get_token(
 
 
 def _exchange(resource: str, endpoint: str | None, environ: Mapping[str, str]) -> str:
-    from keyless.http.fork import import_lock
-
     with import_lock:
         from keyless.client.credential import Credential
 
@@ -107,7 +106,8 @@ def _warn_shadow(source: str) -> None:
     if "shadow" in _warned:
         return
     _warned.add("shadow")
-    import logging
+    with import_lock:
+        import logging
 
     logging.getLogger("keyless").warning(
         "%s is set, but %s holds a token and wins: nothing was exchanged. Remove that token, or set "

@@ -21,8 +21,13 @@ from keyless.demo.story import Observer, Story
 from keyless.errors import ConfigurationError
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the verb and return its exit code: 0 only if every step did what it should."""
+def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
+    """Run the verb and return its exit code: 0 only if every step did what it should.
+
+    Args:
+        argv: The verb's arguments.
+        observer: See `run_demo`.
+    """
     parser = argparse.ArgumentParser(
         prog="keyless demo",
         description="Play a CI job that publishes a model and a dataset without a stored secret, on this machine: a "
@@ -39,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     hf = find_hf(options.hf)
     narrator = Narrator(None if options.json else sys.stdout, colour=_wants_colour())
     with _terminations_as_interrupts():
-        summary = run_demo(hf=hf, narrator=narrator, keep=options.keep, serve=options.serve)
+        summary = run_demo(hf=hf, narrator=narrator, keep=options.keep, serve=options.serve, observer=observer)
     if options.json:
         print(json.dumps(summary.as_json(), indent=2))
     return 0 if summary.ok else 1

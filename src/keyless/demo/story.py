@@ -97,7 +97,8 @@ class Story:
 
     def _administer(self, *arguments: str) -> None:
         self.narrator.command({}, ["keyless", *arguments])
-        self.narrator.quote(self.stage.administer(*arguments).stdout, lines=8)
+        # `trust add` also prints the lines for the workflow file; the README shows those.
+        self.narrator.quote(self.stage.administer(*arguments).stdout.partition("in the job:")[0], lines=20)
 
     # --- chapter 2 ---------------------------------------------------------------------------------------------------
 

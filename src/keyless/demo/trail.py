@@ -52,7 +52,7 @@ class Decision:
     def row(self) -> str:
         """Return the event as a row of a table."""
         clock = time.strftime("%H:%M:%S", time.gmtime(self.at))
-        what = f"{self.kind} ({self.reason})" if self.reason else self.kind
+        what = f"{self.kind} ({self.reason})" if self.kind == REFUSED else self.kind
         return f"{clock}  {what:<40} {self.resource:<28} {self.subject}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keyless.http.fork import import_lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
@@ -20,7 +22,8 @@ def is_debug(environ: Mapping[str, str]) -> bool:
 
 
 def _logger() -> logging.Logger:
-    import logging
+    with import_lock:
+        import logging
 
     logger = logging.getLogger("keyless")
     logger.setLevel(logging.DEBUG)
@@ -39,9 +42,10 @@ def log_debug(message: str) -> None:
 
 def curl_line(method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Sequence[str]) -> str:
     """Return the curl command that makes the same request, with every secret masked before anything is cut."""
-    from shlex import quote
+    with import_lock:
+        from shlex import quote
 
-    from keyless.http.redact import redact_body, redact_header, redact_url
+        from keyless.http.redact import redact_body, redact_header, redact_url
 
     words = ["curl", "-X", method]
     for name, value in headers.items():

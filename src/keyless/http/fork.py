@@ -9,13 +9,13 @@ Does nothing where `os.register_at_fork` does not exist (Windows has no fork).
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock  # what threading.RLock is; `import keyless` comes here and must not load threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-import_lock = threading.RLock()  # hold it around a late import; a fork in another thread waits for it
+import_lock = RLock()  # hold it around a late import; a fork in another thread waits for it
 
 
 def _hold() -> None:

@@ -113,7 +113,8 @@ def send(
 
 
 def _warn_insecure(url: Url) -> None:
-    import logging
+    with import_lock:
+        import logging
 
     logging.getLogger("keyless").warning(
         "sending tokens over plain http to %s, as KEYLESS_INSECURE_HTTP_HOSTS allows", url.authority

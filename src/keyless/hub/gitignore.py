@@ -70,7 +70,8 @@ def _parse(line: str) -> _Rule | None:
 
 def _compile(segment: str) -> Callable[[str], object]:
     # `fnmatch` has no backslash; a set of one character says the same. Git also negates sets with ^.
-    glob = _ESCAPED.sub(lambda escaped: f"[{escaped[1]}]", segment).replace("[^", "[!")
+    glob = _ESCAPED.sub(lambda escaped: f"[{escaped[1]}]" if escaped[1] in "*?[" else escaped[1], segment)
+    glob = glob.replace("[^", "[!")
     if not any(char in glob for char in "*?["):
         return glob.__eq__
     return re.compile(fnmatch.translate(glob)).match

@@ -33,7 +33,7 @@ COOLDOWN_SECONDS: Final = 30.0  # K03, S07: an attacker chooses kid, so misses m
 RECENT_FAILURE_SECONDS: Final = 2 * COOLDOWN_SECONDS  # a failure this young is reason enough to serve stale keys
 FLIGHT_SECONDS: Final = 7.0  # K07: discovery and key set together, inside the 8 s of a whole verification
 WAIT_SECONDS: Final = 7.5  # K07
-MAX_WAITERS: Final = 64  # threads that may wait for one fetch; more would let one issuer take them all (T30)
+MAX_WAITERS: Final = 32  # threads that may wait for one fetch; more would let one issuer take them all (T30)
 FETCHES_PER_MINUTE: Final = 240  # S07, for all issuers together; each may cause two attempts a minute (K03)
 
 _log = logging.getLogger(__name__)

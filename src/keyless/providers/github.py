@@ -37,6 +37,8 @@ If the job is in a reusable workflow, the workflow that calls it must grant the 
 _PULL_REQUEST_HINT: Final = """\
 This run was started by a pull request: GitHub never gives write permissions, id-token included, to a pull request \
 from a fork or from Dependabot, whatever the workflow says. Publish from a push, a tag or a release instead."""
+_OUTAGE_HINT: Final = "Run the job again; if it keeps failing, see GitHub's status page."
+_INTERCEPTED_HINT: Final = "Something between the job and GitHub (a proxy, a sign-in page) may have answered instead."
 _ACT_HINT: Final = "act runs workflows locally and cannot mint id tokens; hand one over with HF_OIDC_ID_TOKEN."
 
 
@@ -99,6 +101,8 @@ class GitHubMint(CanMint):
     def mint(self, audience: str, *, deadline: Deadline, environ: Mapping[str, str]) -> Secret:
         """Ask GitHub for an id token (see `CanMint.mint`)."""
         with import_lock:
+            import json  # noqa: F401  # for `_read`, while a fork waits
+
             from keyless.http.transport import AnswerError, send
         try:
             answer = send(
@@ -112,9 +116,9 @@ class GitHubMint(CanMint):
                 max_bytes=_MAX_ANSWER_BYTES,
             )
         except AnswerError as error:
-            raise MintError(error.message, hint=error.hint) from None
+            raise MintError(error.message, hint=error.hint or _INTERCEPTED_HINT) from None
         except TransportError as error:
-            raise MintUnavailableError(error.message, hint=error.hint) from None
+            raise MintUnavailableError(error.message, hint=error.hint or _OUTAGE_HINT) from None
         return Secret(self._read(answer))
 
     def _read(self, answer: Response) -> str:
@@ -122,7 +126,7 @@ class GitHubMint(CanMint):
             raise MintUnavailableError(
                 f"{_LEG} is failing (HTTP {answer.status})",
                 status=answer.status,
-                hint="Run the job again; if it keeps failing, see GitHub's status page.",
+                hint=_OUTAGE_HINT,
             )
         if answer.status != 200:
             raise MintError(
@@ -141,7 +145,7 @@ class GitHubMint(CanMint):
             raise MintError(
                 f"{_LEG} answered HTTP 200 without an id token in it",
                 status=answer.status,
-                hint="Something between the job and GitHub (a proxy, a sign-in page) may have answered instead.",
+                hint=_INTERCEPTED_HINT,
             )
         return value
 

@@ -125,9 +125,7 @@ def test_stranger_may_not_ask(service: Service, credential: Secret, headers: dic
 
 
 @pytest.mark.parametrize("token", ["x", "kl_", "kl_a.b.c", "hf_jwt_a.b.c", "ü", "." * 9000])
-def test_any_text_is_inactive_and_revocable_without_effect(
-    service: Service, credential: Secret, token: str
-) -> None:
+def test_any_text_is_inactive_and_revocable_without_effect(service: Service, credential: Secret, token: str) -> None:
     """T106, RFC 7009 section 2.2: no oracle, and never a 5xx."""
     assert introspect(service, token, credential).json == {"active": False}
     assert revoke(service, token).status == 200
@@ -136,9 +134,7 @@ def test_any_text_is_inactive_and_revocable_without_effect(
 def test_request_without_token_is_malformed(service: Service, credential: Secret) -> None:
     """RFC 7009 section 2.1: the parameter is required."""
     answer = ask(service.app.public, "POST", "/oauth/revoke", body=b"", headers=FORM)
-    inside = ask(
-        service.app.inside, "POST", "/oauth/introspect", body=b"", headers=basic("hub", credential.reveal())
-    )
+    inside = ask(service.app.inside, "POST", "/oauth/introspect", body=b"", headers=basic("hub", credential.reveal()))
 
     assert (answer.status, answer.json["reason"]) == (400, "request_malformed")
     assert (inside.status, inside.json["reason"]) == (400, "request_malformed")

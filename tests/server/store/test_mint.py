@@ -148,8 +148,19 @@ def hostile(world: World) -> dict[str, Grant]:
     }
 
 
-@pytest.mark.parametrize("kind", ["surrogate", "huge number", "duplicate id", "wrong type", "null", "strict column",
-                                  "surrogate in the contact", "claims not for json"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "surrogate",
+        "huge number",
+        "duplicate id",
+        "wrong type",
+        "null",
+        "strict column",
+        "surrogate in the contact",
+        "claims not for json",
+    ],
+)
 def test_a_hostile_member_of_a_batch_of_64_leaves_63_successes(world: World, kind: str) -> None:
     """D17: only the guilty one fails, everybody else has a claim, a token and an audit row; the chain holds."""
     world.store.commit([world.grant()])

@@ -1,0 +1,360 @@
+"""What one token exchange costs the service: exchanges per CPU-second, beside a floor and beside others.
+
+    python bench/exchange.py [--rounds 5] [--seconds 2] [--quick] [--json]
+
+See bench/README.md for the method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cryptography
+from cryptography.hazmat.backends.openssl.backend import backend as openssl
+
+from harness.children import ROOT, Failed, Missing, environment, free_port, run
+from harness.figures import ratio, spread, table
+from harness.id_tokens import Pool, Recipe
+from harness.issuer import running_issuer
+from harness.load import FORM_HEAD, PATH, generator_name, send
+from harness.machine import (
+    QUIET_CORES,
+    Cores,
+    Gate,
+    busy_seconds,
+    choose_cores,
+    cpu_seconds,
+    filesystem_of,
+    on_core,
+    pss_mib,
+    sync_microseconds,
+)
+from harness.servers import PEERS, Scene, Server, bare_asgi, fastapi_pyjwt, keyless, oidc_provider, peer_python, rows
+
+CONNECTIONS = (16, 64)
+SHARED_TOKENS = 2000  # the peers' tokens, which go round; the service gets its own, each once
+FIRST_GUESS = 8000  # exchanges per second, until the warm-up has shown how many
+LOOP_SECONDS = 0.5
+SERVICE = "keyless serve"
+GOALS = {"S2": "bare ASGI", "S3": "oidc-provider 9", "S4": "FastAPI + PyJWT + SQLAlchemy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One server under load for a moment."""
+
+    exchanges: int
+    cpu_seconds: float
+    wall_seconds: float
+    p50_ms: float
+    p99_ms: float
+    others_cores: float
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.exchanges / self.cpu_seconds
+
+    @property
+    def per_second(self) -> float:
+        return self.exchanges / self.wall_seconds
+
+
+@dataclass
+class Results:
+    """Everything that was measured."""
+
+    rounds: dict[tuple[str, int], list[Round]] = field(default_factory=dict)
+    loop: dict[int, list[float]] = field(default_factory=dict)
+    loop_json: str = ""
+    pss: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def rates(self, server: str, connections: int) -> list[float]:
+        return [entry.per_cpu_second for entry in self.rounds[server, connections]]
+
+
+@dataclass
+class Stage:
+    """A run under way."""
+
+    scene: Scene
+    servers: Sequence[Server]
+    pool: Pool
+    cores: Cores
+    gate: Gate
+    shared_tokens: Path
+    jwks: Path
+    seconds: float
+    rate: float = FIRST_GUESS
+    exchanged: int = 0
+
+    def load(self, server: Server, connections: int) -> Round:
+        """Load one server for one round.
+
+        Raises:
+            Failed: Any answer was not 200.
+        """
+        tokens = self.shared_tokens
+        if server.single_use:
+            tokens = self.scene.directory / "round.tokens"
+            self.pool.take(int(self.rate * self.seconds * 1.4) + 500, tokens)
+        self.gate.wait()
+        busy, cpu = busy_seconds(), cpu_seconds(server.pid)
+        answered = send(
+            server.port,
+            tokens,
+            form_tail=server.form_tail,
+            once=server.single_use,
+            connections=connections,
+            seconds=self.seconds,
+            core=self.cores.other,
+        )
+        cpu = cpu_seconds(server.pid) - cpu
+        busy = busy_seconds() - busy
+        if server.single_use:
+            self.rate = answered.count / answered.wall_seconds
+            self.exchanged += answered.count
+            self.pool.give_back(tokens, answered.sent)
+        # The generator's own time is on a core of its own, where others' time cannot hurt the figure.
+        others = max(0.0, (busy - cpu) / answered.wall_seconds - 1.0)
+        return Round(answered.count, cpu, answered.wall_seconds, answered.p50_ms, answered.p99_ms, others)
+
+    def crypto_loop(self) -> tuple[float, str]:
+        """Return exchanges per CPU-second of the hand-written loop, and its JSON library."""
+        python = peer_python() or Path(sys.executable)
+        program = PEERS / "crypto_loop" / "loop.py"
+        self.gate.wait()
+        with on_core(self.cores.measured):
+            words = [self.shared_tokens, self.jwks, self.scene.audience, LOOP_SECONDS]
+            report = json.loads(run([python, program, *map(str, words)], env=environment()))
+        return report["exchanges"] / report["cpu_seconds"], report["json"]
+
+
+def exchange_once(server: Server, token: str) -> tuple[int, dict[str, Any]]:
+    """Exchange one token and return status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", PATH, f"{FORM_HEAD}{token}{server.form_tail}", form)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def prove(stage: Stage) -> None:
+    """See that each server exchanges, and that ours refuses an id token that it has seen, a forged and a foreign one.
+
+    Raises:
+        Failed: One does not; its figures would mean nothing.
+    """
+    fresh = stage.scene.directory / "proof.tokens"
+    stage.pool.take(len(stage.servers), fresh)
+    for server, token in zip(stage.servers, fresh.read_text().split(), strict=True):
+        status, body = exchange_once(server, token)
+        if status != 200 or not body.get("access_token"):
+            raise Failed(f"{server.name} answers {status} {json.dumps(body)[:500]}")
+        if server.name == "bare ASGI":
+            continue
+        signed, _, signature = token.rpartition(".")
+        forged = f"{signed}.{signature[:-8]}{'A' * 6}{signature[-2:]}"
+        if exchange_once(server, forged)[0] == 200:
+            raise Failed(f"{server.name} accepts a token with a forged signature")
+        if server.single_use:
+            stage.exchanged += 1
+            if exchange_once(server, token)[0] == 200:
+                raise Failed(f"{server.name} accepts the same id token twice")
+
+
+def measure(stage: Stage, rounds: int, results: Results) -> None:
+    """Warm every server up, then go round: server by server, the loop between them, again and again."""
+    for server in stage.servers:
+        stage.load(server, CONNECTIONS[0])
+    stage.pool.fill(int(stage.rate * stage.seconds * rounds * len(CONNECTIONS) * 1.2))
+    for connections in CONNECTIONS:
+        for _ in range(rounds):
+            for server in stage.servers:
+                results.rounds.setdefault((server.name, connections), []).append(stage.load(server, connections))
+            rate, results.loop_json = stage.crypto_loop()
+            results.loop.setdefault(connections, []).append(rate)
+    for server in stage.servers:
+        results.pss[server.name] = pss_mib(server.pid)
+
+
+def ratios(results: Results) -> list[dict[str, Any]]:
+    """Divide our figures by those measured beside them."""
+    names = {name for name, _ in results.rounds}
+    found: list[dict[str, Any]] = []
+    if SERVICE not in names:
+        return found
+    for connections in CONNECTIONS:
+        ours = results.rates(SERVICE, connections)
+        found.append(_ratio("S1", "the crypto loop", connections, ours, results.loop[connections]))
+        found += [
+            _ratio(goal, peer, connections, ours, results.rates(peer, connections))
+            for goal, peer in GOALS.items()
+            if peer in names
+        ]
+    for peer in ("bare ASGI", "oidc-provider 9"):
+        if peer in names:
+            found.append(_ratio("M1", f"{peer}, memory", None, [results.pss[SERVICE]], [results.pss[peer]]))
+    return found
+
+
+def _ratio(
+    goal: str, peer: str, connections: int | None, ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, Any]:
+    return {"goal": goal, "to": peer, "connections": connections, "ratio": ratio(ours, theirs)}
+
+
+def print_report(results: Results) -> None:
+    for name, value in results.facts.items():
+        print(f"{name}: {value}")
+    servers = list(dict.fromkeys(name for name, _ in results.rounds))
+    for connections in CONNECTIONS:
+        rows_ = []
+        for name in servers:
+            entries = results.rounds[name, connections]
+            rows_.append(
+                [
+                    name,
+                    spread(entry.per_cpu_second for entry in entries).text(0),
+                    spread(entry.per_second for entry in entries).text(0),
+                    f"{spread(entry.p50_ms for entry in entries).median:.1f}",
+                    f"{spread(entry.p99_ms for entry in entries).median:.1f}",
+                    f"{results.pss[name]:.0f}",
+                ]
+            )
+        loop = f"crypto loop ({results.loop_json}), no HTTP, no store"
+        rows_.append([loop, spread(results.loop[connections]).text(0), "", "", "", ""])
+        head = [f"{connections} connections", "per CPU-second", "per second", "p50 ms", "p99 ms", "PSS MiB"]
+        print(f"\n{table(head, rows_)}")
+    lines = [
+        [f"{row['goal']}  {SERVICE} / {row['to']}", str(row["connections"] or ""), row["ratio"].text(3)]
+        for row in ratios(results)
+    ]
+    print(f"\n{table(['ratio, round by round', 'connections', 'median (min-max)'], lines)}")
+    for line in results.missing:
+        print(f"\nMISSING  {line}")
+
+
+def as_json(results: Results) -> dict[str, object]:
+    return {
+        "facts": results.facts,
+        "servers": [
+            {
+                "server": name,
+                "connections": connections,
+                "per_cpu_second": spread(entry.per_cpu_second for entry in entries).as_json(),
+                "per_second": spread(entry.per_second for entry in entries).as_json(),
+                "p50_ms": spread(entry.p50_ms for entry in entries).as_json(),
+                "p99_ms": spread(entry.p99_ms for entry in entries).as_json(),
+                "pss_mib": results.pss[name],
+            }
+            for (name, connections), entries in results.rounds.items()
+        ],
+        "crypto_loop_per_cpu_second": {
+            connections: spread(rates).as_json() for connections, rates in results.loop.items()
+        },
+        "ratios": [row | {"ratio": row["ratio"].as_json()} for row in ratios(results)],
+        "missing": results.missing,
+    }
+
+
+@contextmanager
+def stage_for(options: argparse.Namespace, directory: Path, results: Results) -> Iterator[Stage]:
+    """Start the issuer and all servers that can take part; note the others."""
+    cores = choose_cores()
+    port = free_port()
+    with ExitStack() as stack:
+        issuer = stack.enter_context(running_issuer())
+        jwks = directory / "jwks.json"
+        jwks.write_bytes(issuer.jwks)
+        audience = f"http://127.0.0.1:{port}"
+        scene = Scene(directory, issuer.url, issuer.jwks_uri, audience, port, issuer.claims, cores.measured)
+        servers = []
+        for start in (bare_asgi, keyless, oidc_provider, fastapi_pyjwt):
+            try:
+                servers.append(stack.enter_context(start(scene)))
+            except Missing as reason:
+                results.missing.append(str(reason))
+        claims = {**issuer.claims, "iss": issuer.url, "aud": audience}
+        pool = stack.enter_context(Pool(Recipe(issuer.kid, issuer.private_der, claims)))
+        shared = directory / "shared.tokens"
+        pool.take(SHARED_TOKENS, shared)
+        gate = Gate(options.patience)
+        yield Stage(scene, servers, pool, cores, gate, shared, jwks, options.seconds)
+
+
+def facts_of(stage: Stage, results: Results, rounds: int) -> Mapping[str, object]:
+    """Say under which conditions the figures came about."""
+    written = rows(stage.scene)
+    if written["token"] < stage.exchanged or written["audit_event"] < stage.exchanged:
+        raise Failed(f"the service answered {stage.exchanged} times and wrote {written}")
+    disturbed = sum(entry.others_cores > QUIET_CORES for entries in results.rounds.values() for entry in entries)
+    count = sum(map(len, results.rounds.values()))
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cryptography": f"{cryptography.__version__} ({openssl.openssl_version_text()})",
+        "cores": "ONE, shared with the generator" if stage.cores.shared else "servers on one, generator on the other",
+        "generator": generator_name(),
+        "rounds": f"{rounds} of {stage.seconds:g} s for each server and number of connections",
+        "rounds in which others took time": f"{disturbed} of {count} (more than {QUIET_CORES} of a core)",
+        "rounds begun on a busy machine": stage.gate.gave_up if stage.gate.patience_seconds else "not checked",
+        "store of keyless": f"SQLite WAL, synchronous=FULL, on {filesystem_of(stage.scene.directory)}; "
+        f"one sync takes {sync_microseconds(stage.scene.directory):.0f} us here",
+        "replay": f"on: each of {stage.pool.made} id tokens was sent to keyless at most once",
+        "rows of keyless": ", ".join(f"{name} {number}" for name, number in written.items()),
+    }
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compare what one token exchange costs a service.")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each server, at least 5")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s: to see that it works, not to quote")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="waited for a quiet machine")
+    parser.add_argument("--state", type=Path, help="directory for the databases; a disk, not memory (default: bench's)")
+    options = parser.parse_args()
+    if options.rounds < 5:
+        parser.error("--rounds: at least 5, or --quick")
+    if options.quick:
+        options.rounds, options.seconds, options.patience = 2, 1.0, 0.0
+    return options
+
+
+def main() -> int:
+    options = arguments()
+    results = Results()
+    parent = options.state or ROOT / ".venvs"  # on the disk of the checkout; the temporary directory may be memory
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="keyless-bench-", dir=parent) as name:
+        try:
+            with stage_for(options, Path(name), results) as stage:
+                prove(stage)
+                measure(stage, options.rounds, results)
+                results.facts.update(facts_of(stage, results, options.rounds))
+        except Failed as error:
+            print(f"bench/exchange.py: no result: {error}", file=sys.stderr)
+            return 1
+    if options.json:
+        print(json.dumps(as_json(results), indent=2))
+    else:
+        print_report(results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The servers of one run of `exchange.py`: how each is started, and what its form needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from harness.children import ROOT, Missing, beside_python, environment, free_port, run, serving
+
+PEERS: Final = ROOT / "bench" / "peers"
+ENVIRONMENTS: Final = ROOT / ".venvs"
+RESOURCE: Final = "acme/model"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs, and how to talk to it."""
+
+    name: str
+    pid: int
+    port: int
+    form_tail: str
+    single_use: bool
+    """Whether it refuses an id token that it has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all servers of a run have in common."""
+
+    directory: Path
+    issuer: str
+    jwks_uri: str
+    audience: str
+    service_port: int
+    claims: Mapping[str, object]
+    core: int
+
+    def peer_config(self, name: str, port: int) -> dict[str, str]:
+        """Write what a peer has to know into a file and return the environment that names it."""
+        path = self.directory / f"{name}.json"
+        config = {
+            "port": port,
+            "own_url": f"http://127.0.0.1:{port}",
+            "issuer": self.issuer,
+            "jwks_uri": self.jwks_uri,
+            "audience": self.audience,
+            "resource": RESOURCE,
+            "resource_uri": f"{self.audience}/{RESOURCE}",
+            "claims": self.claims,
+            "database": str(self.directory / f"{name}.db"),
+        }
+        path.write_text(json.dumps(config))
+        return environment(PEER_CONFIG=str(path))
+
+    def uvicorn(self, python: Path, folder: str, port: int) -> list[str | Path]:
+        """Return the command of an ASGI application, with the event loop and parser that the service uses."""
+        options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+        return [python, "-m", "uvicorn", "app:app", "--app-dir", PEERS / folder, "--port", str(port), *options]
+
+
+@contextmanager
+def bare_asgi(scene: Scene) -> Iterator[Server]:
+    """Run the floor: the same server software with nothing behind it."""
+    port, name = free_port(), "bare ASGI"
+    command = scene.uvicorn(Path(sys.executable), "bare_asgi", port)
+    log = scene.directory / "bare_asgi.log"
+    with serving(command, port=port, log=log, core=scene.core, env=environment()) as child:
+        yield Server(name, child.pid, port, _form(RESOURCE), single_use=False)
+
+
+@contextmanager
+def keyless(scene: Scene) -> Iterator[Server]:
+    """Run our service as an operator does: settings in a file, trust given on the command line, SQLite."""
+    config = scene.directory / "keyless.toml"
+    config.write_text(
+        f'public_url = "{scene.audience}"\n'
+        'database = "keyless.db"\n'
+        f'listen = "127.0.0.1:{scene.service_port}"\n'
+        f'inside_listen = "127.0.0.1:{free_port()}"\n'
+    )
+    program, chosen = beside_python("keyless"), ["--config", config]
+    if not program.exists():
+        raise Missing(f"keyless: {program} is not there (make env-dev)")
+    trust = [program, "trust"]
+    run(
+        [*trust, "issuer", "add", scene.issuer, "--kind", "github", "--network", "loopback", *chosen], env=environment()
+    )
+    which = ["--repository", str(scene.claims["repository"]), "--repository-id", str(scene.claims["repository_id"])]
+    which += ["--repository-owner-id", str(scene.claims["repository_owner_id"]), "--branch", "main"]
+    run([*trust, "add", RESOURCE, "--issuer", scene.issuer, *which, *chosen], env=environment())
+    with serving(
+        [program, "serve", *chosen],
+        port=scene.service_port,
+        log=scene.directory / "keyless.log",
+        core=scene.core,
+        env=environment(),
+        path="/healthz",
+    ) as child:
+        yield Server("keyless serve", child.pid, scene.service_port, _form(RESOURCE), single_use=True)
+
+
+@contextmanager
+def oidc_provider(scene: Scene) -> Iterator[Server]:
+    """Run the peer from the npm world."""
+    node, installed = shutil.which("node"), ENVIRONMENTS / "oidc-provider"
+    if node is None or not (installed / "node_modules" / "oidc-provider").is_dir():
+        raise Missing(f"oidc-provider: no node, or not installed in {installed.relative_to(ROOT)} (make env-bench)")
+    # An ECMAScript module finds its packages from where it lies itself.
+    shutil.copy(PEERS / "oidc_provider" / "server.mjs", installed / "server.mjs")
+    port = free_port()
+    env = scene.peer_config("oidc_provider", port) | {"NODE_ENV": "production"}
+    with serving(
+        [node, installed / "server.mjs"],
+        port=port,
+        log=scene.directory / "oidc_provider.log",
+        core=scene.core,
+        env=env,
+        path="/.well-known/openid-configuration",
+    ) as child:
+        tail = _form(f"{scene.audience}/{RESOURCE}") + "&client_id=bench"
+        yield Server("oidc-provider 9", child.pid, port, tail, single_use=False)
+
+
+@contextmanager
+def fastapi_pyjwt(scene: Scene) -> Iterator[Server]:
+    """Run the reference peer."""
+    python = peer_python()
+    if python is None:
+        raise Missing("FastAPI + PyJWT + SQLAlchemy: .venvs/bench is not there (make env-bench)")
+    port = free_port()
+    env = scene.peer_config("fastapi_pyjwt", port)
+    command = scene.uvicorn(python, "fastapi_pyjwt", port)
+    log = scene.directory / "fastapi_pyjwt.log"
+    with serving(command, port=port, log=log, core=scene.core, env=env) as child:
+        yield Server("FastAPI + PyJWT + SQLAlchemy", child.pid, port, _form(RESOURCE), single_use=False)
+
+
+def peer_python() -> Path | None:
+    """Return the interpreter of the Python peers' environment, or `None` when it is not there."""
+    python = ENVIRONMENTS / "bench" / "bin" / "python"
+    return python if python.exists() else None
+
+
+def _form(resource: str) -> str:
+    return f"&resource={quote(resource, safe='')}"
+
+
+def rows(scene: Scene) -> dict[str, int]:
+    """Count what our service has written: tokens, claims on id tokens, audit events."""
+    connection = sqlite3.connect(scene.directory / "keyless.db")
+    try:
+        tables = ("token", "replay_use", "audit_event")
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+    finally:
+        connection.close()
