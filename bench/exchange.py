@@ -148,7 +148,8 @@ def exchange_once(server: Server, token: str) -> tuple[int, dict[str, Any]]:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", PATH, f"{FORM_HEAD}{token}{server.form_tail}", form)
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        text = answer.read()
+        return answer.status, json.loads(text) if text.startswith(b"{") else {"text": text.decode(errors="replace")}
     finally:
         connection.close()
 
@@ -164,7 +165,8 @@ def prove(stage: Stage) -> None:
     for server, token in zip(stage.servers, fresh.read_text().split(), strict=True):
         status, body = exchange_once(server, token)
         if status != 200 or not body.get("access_token"):
-            raise Failed(f"{server.name} answers {status} {json.dumps(body)[:500]}")
+            log = server.log.read_text(errors="replace")[-1500:]
+            raise Failed(f"{server.name} answers {status} {json.dumps(body)[:500]}\n{log}")
         if server.name == "bare ASGI":
             continue
         signed, _, signature = token.rpartition(".")

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from harness.children import ROOT, Missing, beside_python, environment, free_port, run, serving
+from harness.id_tokens import LIFETIME_SECONDS
 
 PEERS: Final = ROOT / "bench" / "peers"
 ENVIRONMENTS: Final = ROOT / ".venvs"
@@ -27,6 +28,7 @@ class Server:
     name: str
     pid: int
     port: int
+    log: Path
     form_tail: str
     single_use: bool
     """Whether it refuses an id token that it has seen."""
@@ -74,7 +76,7 @@ def bare_asgi(scene: Scene) -> Iterator[Server]:
     command = scene.uvicorn(Path(sys.executable), "bare_asgi", port)
     log = scene.directory / "bare_asgi.log"
     with serving(command, port=port, log=log, core=scene.core, env=environment()) as child:
-        yield Server(name, child.pid, port, _form(RESOURCE), single_use=False)
+        yield Server(name, child.pid, port, log, _form(RESOURCE), single_use=False)
 
 
 @contextmanager
@@ -91,21 +93,22 @@ def keyless(scene: Scene) -> Iterator[Server]:
     if not program.exists():
         raise Missing(f"keyless: {program} is not there (make env-dev)")
     trust = [program, "trust"]
-    run(
-        [*trust, "issuer", "add", scene.issuer, "--kind", "github", "--network", "loopback", *chosen], env=environment()
-    )
+    lasting = ["--max-lifetime", str(LIFETIME_SECONDS)]
+    issuer = [*trust, "issuer", "add", scene.issuer, "--kind", "github", "--network", "loopback", *lasting, *chosen]
+    run(issuer, env=environment())
     which = ["--repository", str(scene.claims["repository"]), "--repository-id", str(scene.claims["repository_id"])]
     which += ["--repository-owner-id", str(scene.claims["repository_owner_id"]), "--branch", "main"]
     run([*trust, "add", RESOURCE, "--issuer", scene.issuer, *which, *chosen], env=environment())
+    log = scene.directory / "keyless.log"
     with serving(
         [program, "serve", *chosen],
         port=scene.service_port,
-        log=scene.directory / "keyless.log",
+        log=log,
         core=scene.core,
         env=environment(),
         path="/healthz",
     ) as child:
-        yield Server("keyless serve", child.pid, scene.service_port, _form(RESOURCE), single_use=True)
+        yield Server("keyless serve", child.pid, scene.service_port, log, _form(RESOURCE), single_use=True)
 
 
 @contextmanager
@@ -118,16 +121,17 @@ def oidc_provider(scene: Scene) -> Iterator[Server]:
     shutil.copy(PEERS / "oidc_provider" / "server.mjs", installed / "server.mjs")
     port = free_port()
     env = scene.peer_config("oidc_provider", port) | {"NODE_ENV": "production"}
+    log = scene.directory / "oidc_provider.log"
     with serving(
         [node, installed / "server.mjs"],
         port=port,
-        log=scene.directory / "oidc_provider.log",
+        log=log,
         core=scene.core,
         env=env,
         path="/.well-known/openid-configuration",
     ) as child:
         tail = _form(f"{scene.audience}/{RESOURCE}") + "&client_id=bench"
-        yield Server("oidc-provider 9", child.pid, port, tail, single_use=False)
+        yield Server("oidc-provider 9", child.pid, port, log, tail, single_use=False)
 
 
 @contextmanager
@@ -141,7 +145,7 @@ def fastapi_pyjwt(scene: Scene) -> Iterator[Server]:
     command = scene.uvicorn(python, "fastapi_pyjwt", port)
     log = scene.directory / "fastapi_pyjwt.log"
     with serving(command, port=port, log=log, core=scene.core, env=env) as child:
-        yield Server("FastAPI + PyJWT + SQLAlchemy", child.pid, port, _form(RESOURCE), single_use=False)
+        yield Server("FastAPI + PyJWT + SQLAlchemy", child.pid, port, log, _form(RESOURCE), single_use=False)
 
 
 def peer_python() -> Path | None:

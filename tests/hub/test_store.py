@@ -32,7 +32,7 @@ def changes(store: HubStore, **files: bytes) -> Changes:
 
 
 def commit(repository: Repository, drafted: Changes, **overrides: str) -> str:
-    made = repository.commit("main", drafted, title="change", message="", author=AUTHOR, **overrides)  # type: ignore[arg-type]
+    made = repository.commit("main", drafted, title="change", message="", author=AUTHOR, **overrides)
     return made.id
 
 
@@ -179,7 +179,9 @@ def test_only_repositories_that_the_hub_serves_can_be_made(store: HubStore, reso
 
 def test_unfinished_uploads_are_removed_at_the_start(store: HubStore) -> None:
     """D25: a crash leaves nothing that grows."""
-    store.stage().write(b"half")
+    crashed = store.stage()
+    crashed.write(b"half")
+    crashed.finish()
 
     assert list((HubStore(store.directory).directory / "incoming").iterdir()) == []
 

@@ -17,7 +17,7 @@ def test_claims_are_what_they_are_and_nothing_is_derived() -> None:
     assert seen == {"sub": "job", "project": "acme", "number": "7", "flag": "true", "ref": "refs/heads/main"}
 
 
-@pytest.mark.parametrize("value", [None, ["a"], {"a": 1}, 1.5, "a\nb", "a\0", "a" * 1025], ids=ascii)
+@pytest.mark.parametrize("value", [None, ["a"], {"a": 1}, 1.5, "a\nb", "a\0", "a" * 1025], ids=lambda v: ascii(v)[:9])
 def test_what_cannot_be_compared_is_absent(value: object) -> None:
     """M01, M02, T18, T83: a list never matches, and an unknown claim never fails a token."""
     assert "groups" not in GENERIC.attributes({**CLAIMS, "groups": value})

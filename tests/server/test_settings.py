@@ -114,7 +114,9 @@ def test_a_variable_that_nearly_is_a_setting_is_refused(tmp_path: Path, monkeypa
     assert "token_ttl_seconds" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("name", ["PRECEDENCE", "ID_TOKEN", "ID_TOKEN_VAR", "INSECURE_HTTP_HOSTS", "RESOURCE", "CONFIG"])
+@pytest.mark.parametrize(
+    "name", ["PRECEDENCE", "ID_TOKEN", "ID_TOKEN_VAR", "INSECURE_HTTP_HOSTS", "RESOURCE", "CONFIG"]
+)
 def test_the_clients_variables_are_not_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """D1: one machine may have both."""
     path = write(tmp_path, GOOD)

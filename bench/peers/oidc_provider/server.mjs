@@ -11,36 +11,40 @@ const LIFETIME_SECONDS = 3600;
 
 const { privateKey } = await generateKeyPair('ES256', { extractable: true });
 const signingKey = { ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig', kid: 'peer' };
+const resourceServer = {
+  scope: 'read write create',
+  audience: config.audience,
+  accessTokenTTL: LIFETIME_SECONDS,
+  accessTokenFormat: 'jwt',
+  jwt: { sign: { alg: 'ES256' } },
+};
 const issuerKeys = createRemoteJWKSet(new URL(config.jwks_uri));
 
 const provider = new Provider(config.own_url, {
   clients: [{
     client_id: 'bench',
     token_endpoint_auth_method: 'none',
+    id_token_signed_response_alg: 'ES256',
     grant_types: [GRANT],
     redirect_uris: [],
     response_types: [],
   }],
   jwks: { keys: [signingKey] },
+  routes: { token: '/oauth/token' },
   cookies: { keys: ['not used here'] },
   scopes: ['read', 'write', 'create'],
+  ttl: { AccessToken: LIFETIME_SECONDS },
   features: {
     devInteractions: { enabled: false },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: () => ({
-        scope: 'read write create',
-        audience: config.audience,
-        accessTokenTTL: LIFETIME_SECONDS,
-        accessTokenFormat: 'jwt',
-        jwt: { sign: { alg: 'ES256' } },
-      }),
+      getResourceServerInfo: () => resourceServer,
     },
   },
   clientBasedCORS: () => false,
 });
 
-async function exchange(ctx, next) {
+async function exchange(ctx) {
   const { client, params } = ctx.oidc;
   let claims;
   try {
@@ -56,9 +60,9 @@ async function exchange(ctx, next) {
   if (params.resource !== config.resource_uri || claims.repository_id !== config.claims.repository_id) {
     throw new errors.InvalidGrant('no publisher matches');
   }
-  const scope = 'read write create';
+  const { scope } = resourceServer;
   const token = new provider.AccessToken({ client, accountId: claims.sub, scope, gty: 'token_exchange' });
-  token.resourceServer = ctx.oidc.resourceServers[params.resource];
+  token.resourceServer = new provider.ResourceServer(params.resource, resourceServer);
   ctx.body = {
     access_token: await token.save(),
     token_type: 'Bearer',
@@ -66,7 +70,6 @@ async function exchange(ctx, next) {
     issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
     scope,
   };
-  await next();
 }
 
 provider.registerGrantType(GRANT, exchange, ['subject_token', 'subject_token_type', 'resource']);

@@ -32,7 +32,7 @@ BRANCH: Final = "main"
 # What a program needs to run at all; nothing of the caller's login, CI or proxy gets through.
 INHERITED: Final = ("LANG", "LC_ALL", "PATH", "SYSTEMROOT", "TMPDIR")
 # The command of this very installation, whatever PATH says.
-KEYLESS: Final = (sys.executable, "-c", "import sys; from keyless.cli.main import main; sys.exit(main())")
+KEYLESS: Final = (sys.executable, "-m", "keyless")
 
 
 class Stage:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -45,13 +45,21 @@ _MADE_HERE: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedIdToken:
-    """Hold a well-formed token of which nothing is proven yet."""
+    """Hold a well-formed token of which nothing is proven yet. Only `read_unverified` makes one.
+
+    The claims are those of the bytes in `jws` and cannot be changed, so that proving the bytes proves the claims.
+    """
 
     jws: CompactJws = field(repr=False)
     unverified_claims: Mapping[str, object] = field(repr=False)
     unverified_issuer: str
     unverified_kid: str
     algorithm: str
+    _made_here: InitVar[object]
+
+    def __post_init__(self, _made_here: object) -> None:
+        if _made_here is not _MADE_HERE:
+            raise TypeError("only keyless.oidc.id_token.read_unverified makes an UnverifiedIdToken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +76,10 @@ class VerifiedIdToken:
     expires_at: int
     jti: str | None
     replay_key: bytes = field(repr=False)
-    _made_here: object = field(repr=False, default=None)
+    _made_here: InitVar[object]  # not a field, so `dataclasses.replace` cannot make a changed copy
 
-    def __post_init__(self) -> None:
-        if self._made_here is not _MADE_HERE:
+    def __post_init__(self, _made_here: object) -> None:
+        if _made_here is not _MADE_HERE:
             raise TypeError("only keyless.oidc.id_token.verify_id_token makes a VerifiedIdToken")
 
 
@@ -117,7 +125,7 @@ def read_unverified(token: str) -> UnverifiedIdToken:
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not 1 <= len(issuer) <= MAX_ISSUER_CHARS:
         raise MalformedTokenError("the token names no issuer")
-    return UnverifiedIdToken(jws, claims, issuer, kid, algorithm)
+    return UnverifiedIdToken(jws, MappingProxyType(claims), issuer, kid, algorithm, _made_here=_MADE_HERE)
 
 
 def _refuse_lookalike_names(names: Iterable[str]) -> None:
@@ -157,7 +165,10 @@ def verify_id_token(
         InvalidSignatureError: The algorithm is not the issuer's, no key fits, or the signature is wrong.
         ClaimError: A claim is missing, mistyped, out of time or meant for another audience; the class says which.
         MalformedTokenError: The record is not the one the token names (a programming mistake must not pass).
+        ValueError: The leeway is out of range (a programming mistake).
     """
+    if not 0 <= leeway_seconds <= MAX_LEEWAY_SECONDS:
+        raise ValueError(f"leeway_seconds must be 0-{MAX_LEEWAY_SECONDS}")
     if unverified.unverified_issuer != issuer.url:
         raise MalformedTokenError("the token's issuer is not the one it is checked against")
     if unverified.algorithm not in issuer.algorithms:
@@ -185,7 +196,9 @@ def verify_id_token(
     check_times(
         now=now, expires_at=expires_at, not_before=not_before, issued_at=issued_at, leeway_seconds=leeway_seconds
     )
-    if not 0 < expires_at - issued_at <= issuer.max_lifetime_seconds:
+    if expires_at <= issued_at:
+        raise InvalidClaimError("the token expires before it was issued", claim="exp")
+    if expires_at - issued_at > issuer.max_lifetime_seconds:
         raise InvalidClaimError(
             f"the token lives {expires_at - issued_at:.0f} s, more than the {issuer.max_lifetime_seconds} s"
             " allowed for its issuer",
@@ -208,7 +221,7 @@ def verify_id_token(
     digest = hashlib.sha256(b"jti\0" + jti.encode() if jti is not None else b"jws\0" + jws.signing_input).digest()
     return VerifiedIdToken(
         issuer=issuer,
-        claims=MappingProxyType(dict(claims)),
+        claims=claims,
         subject=subject,
         issued_at=int(issued_at),
         expires_at=int(expires_at),

@@ -101,8 +101,6 @@ class GitHubMint(CanMint):
     def mint(self, audience: str, *, deadline: Deadline, environ: Mapping[str, str]) -> Secret:
         """Ask GitHub for an id token (see `CanMint.mint`)."""
         with import_lock:
-            import json  # noqa: F401  # for `_read`, while a fork waits
-
             from keyless.http.transport import AnswerError, send
         try:
             answer = send(
@@ -134,7 +132,8 @@ class GitHubMint(CanMint):
                 status=answer.status,
                 hint="The request token is valid only while its job runs; a copied or old one is refused.",
             )
-        import json
+        with import_lock:
+            import json
 
         try:
             parsed = json.loads(answer.body)

@@ -37,19 +37,29 @@ class TokenService:
         settings: What the operator chose.
         inside_url: Where the inside listener is reached from this machine.
         clock: Unix seconds.
+        monotonic: Seconds that never jump, for the age of issuers' keys.
 
     Raises:
         ConfigurationError: A setting cannot work with what is on disk.
     """
 
-    def __init__(self, settings: Settings, *, inside_url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        inside_url: str,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
         self.store = open_store(settings.database, clock=clock)
         self.signing_keys = SigningKeys.open(self.store, settings)
         self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
         self._commit = GroupCommit(self.store.commit)
         self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self.store.purge)
-        self._jwks = JwksCache(GuardedFetcher(), on_swap=_warn_of_swap, on_clock_skew=_warn_of_skew)
+        self._jwks = JwksCache(
+            GuardedFetcher(), clock=monotonic, wall_clock=clock, on_swap=_warn_of_swap, on_clock_skew=_warn_of_skew
+        )
         profile = ErrorProfile(settings.error_profile)
         self.exchange = ExchangeService(
             public_url=settings.public_url,

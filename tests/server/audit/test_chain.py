@@ -46,7 +46,9 @@ def test_whole_chains_of_several_writers_are_intact(connection: sqlite3.Connecti
 def test_any_changed_column_is_noticed(connection: sqlite3.Connection, column: str) -> None:
     """D15: the hash covers every column, the links included."""
     write(connection, Chain("w_one"))
-    value = "x'00'" if column in {"hash", "previous"} else "7777" if column in {"at", "sequence", "issuer_id"} else "'x'"
+    value = (
+        "x'00'" if column in {"hash", "previous"} else "7777" if column in {"at", "sequence", "issuer_id"} else "'x'"
+    )
     connection.execute(f"UPDATE audit_event SET {column} = {value} WHERE sequence = 3")
 
     assert not verify_chain(connection).intact

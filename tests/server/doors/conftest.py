@@ -44,9 +44,10 @@ class Service:
 
     def __init__(self, directory: Path, issuer: FakeIssuer) -> None:
         self.clock = Clock()
+        self.monotonic = Clock(0)
         self.issuer = issuer
         settings = Settings(public_url=PUBLIC_URL, database=directory / "keyless.db")
-        self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock)
+        self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock, monotonic=self.monotonic)
         self.administration = Administration(self.app.store, actor="cli:test")
         self.administration.add_issuer(NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK)))
 

@@ -112,7 +112,7 @@ def test_another_key_encryption_key_stops_the_start(store: Store, settings: Sett
     SigningKeys.open(store, settings)
     settings.database.with_name("secret.key").write_bytes(base64.b64encode(bytes(32)))
 
-    with pytest.raises(ConfigurationError, match="cannot be opened|can be opened"):
+    with pytest.raises(ConfigurationError, match="can be opened"):
         SigningKeys.open(store, settings)
     assert len(store.signing_keys(ACCESS_TOKEN_PURPOSE)) == 1
 
@@ -180,9 +180,7 @@ def test_keys_of_another_process_are_seen_at_once(store: Store, settings: Settin
     change(store, "UPDATE signing_key SET state = 'retired', retired_at = ? WHERE kid = ?", now, first)
     change(store, "UPDATE signing_key SET state = 'active' WHERE kid = ?", other.kid)
     rotated = (keys.active().kid, kids(keys))
-    change(
-        store, "UPDATE signing_key SET retired_at = ? WHERE kid = ?", now - RETIRED_PUBLISHED_SECONDS, first
-    )
+    change(store, "UPDATE signing_key SET retired_at = ? WHERE kid = ?", now - RETIRED_PUBLISHED_SECONDS, first)
 
     assert pending == (first, {first, other.kid})
     assert rotated == (other.kid, [other.kid, first])
@@ -208,9 +206,7 @@ def test_without_any_key_the_service_is_down_not_wrong(store: Store, settings: S
     [KEY, KEY.rstrip("="), KEY.replace("+", "-").replace("/", "_"), f" {KEY}\n"],
     ids=["base64", "no padding", "base64url", "blanks"],
 )
-def test_the_key_may_come_from_the_environment(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_the_key_may_come_from_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """D21: base64 in both alphabets, with or without padding."""
     monkeypatch.setenv("KEYLESS_KEY_ENCRYPTION_KEY", text)
     monkeypatch.setenv("KEYLESS_PUBLIC_URL", settings.public_url)
@@ -222,9 +218,7 @@ def test_the_key_may_come_from_the_environment(
 
 
 @pytest.mark.parametrize("text", ["", "short", "not base64 !", KEY + "AAAA"], ids=["empty", "short", "junk", "long"])
-def test_a_key_of_the_wrong_shape_is_refused_without_showing_it(
-    settings: Settings, tmp_path: Path, text: str
-) -> None:
+def test_a_key_of_the_wrong_shape_is_refused_without_showing_it(settings: Settings, tmp_path: Path, text: str) -> None:
     """D21: the message names the file, never its content."""
     path = tmp_path / "kek"
     path.touch(mode=0o600)

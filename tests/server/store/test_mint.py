@@ -9,7 +9,7 @@ import pytest
 
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
-from keyless.server.store import Grant, Outcome, Verdict
+from keyless.server.store import Grant, Outcome, Refusal, Verdict
 from tests.server.store.world import START, World
 
 
@@ -29,7 +29,8 @@ def test_outcomes_stand_in_the_order_of_the_batch(world: World) -> None:
     """D17: each member of a mixed batch gets its own answer."""
     replayed = world.grant()
     world.store.commit([replayed])
-    batch = [world.grant(), world.refusal(), dataclasses.replace(replayed, jti="again"), world.grant()]
+    again = dataclasses.replace(replayed, jti="again")
+    batch: list[Grant | Refusal] = [world.grant(), world.refusal(), again, world.grant()]
 
     outcomes = world.store.commit(batch)
 

@@ -47,7 +47,7 @@ from keyless.trust.publisher import Operation, Publisher
 from keyless.verifier.access_token import ACCESS_TOKEN_TYP, access_token_claims
 
 MAX_TOKEN_TTL_SECONDS: Final = 3600  # D7
-MAX_KEY_FETCH_WAITERS: Final = 64
+MAX_KEY_FETCH_WAITERS: Final = 128  # four times what the key cache lets one issuer hold
 _MAX_MATCH_ATTEMPTS: Final = 3  # a publisher edited between match and commit is matched again, not refused (D16)
 _MAX_CLAIM_CHARS: Final = 512  # of one claim value in the audit
 
@@ -138,7 +138,8 @@ class ExchangeService:
         self._leeway_seconds = leeway_seconds
         self._clock = clock
         self._refusals = RefusalBudget(clock=clock)
-        self._key_threads = ThreadPoolExecutor(8, thread_name_prefix="keyless-keys")
+        # As many threads as may wait: each issuer holds at most a part of them, so a slow one starves no other (T30).
+        self._key_threads = ThreadPoolExecutor(MAX_KEY_FETCH_WAITERS, thread_name_prefix="keyless-keys")
         self._key_waiters = 0
 
     async def exchange(self, request: TokenRequest, caller: Caller) -> IssuedToken:
