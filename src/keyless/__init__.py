@@ -4,6 +4,8 @@ The names below are loaded when they are first used (PEP 562), so `import keyles
 never loads a third-party module.
 """
 
+import sys
+
 from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False  # type checkers read this name as true; `typing` itself stays out of a job's start-up time
@@ -69,9 +71,9 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with import_lock:
-        from importlib import import_module
-
-        value: object = getattr(import_module(_HOMES.get(name, "keyless.errors")), name)
+        home = _HOMES.get(name, "keyless.errors")
+        __import__(home)  # the package importlib costs a job more than this line
+        value: object = getattr(sys.modules[home], name)
     globals()[name] = value  # the next access does not come here
     return value
 

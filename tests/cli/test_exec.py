@@ -102,7 +102,11 @@ def test_the_ci_identity_can_be_kept(job: Job) -> None:
 def test_further_resources_have_files_of_their_own(job: Job) -> None:
     """S9, D23: one command publishes a model and a dataset."""
     shown = show(
-        "--resource", "acme/model", "--resource", "DATA=datasets/acme/data", "--resource=SPACE=spaces/acme/s",
+        "--resource",
+        "acme/model",
+        "--resource",
+        "DATA=datasets/acme/data",
+        "--resource=SPACE=spaces/acme/s",
         environ=job.github(),
     )
 
@@ -115,7 +119,9 @@ def test_further_resources_have_files_of_their_own(job: Job) -> None:
 def test_only_named_resources_hide_a_stored_token_too(job: Job, tmp_path: Path) -> None:
     """Without a main token HF_TOKEN_PATH points at nothing, not at the user's login."""
     (tmp_path / "token").write_text(STORED)
-    shown = show("--resource", "DATA=datasets/acme/data", environ=job.github(HF_OIDC_RESOURCE="", HF_HOME=str(tmp_path)))
+    shown = show(
+        "--resource", "DATA=datasets/acme/data", environ=job.github(HF_OIDC_RESOURCE="", HF_HOME=str(tmp_path))
+    )
 
     assert shown["token"] is None
     assert STORED not in json.dumps(shown)
@@ -132,9 +138,7 @@ def test_a_variable_can_hold_the_token(job: Job) -> None:
 
 def test_a_variable_needs_a_main_token(job: Job) -> None:
     """--env without an unnamed resource cannot mean anything."""
-    result = run_cli(
-        "exec", "--env", "T", "--resource", "D=a/b", "--", "true", environ=job.github(HF_OIDC_RESOURCE="")
-    )
+    result = run_cli("exec", "--env", "T", "--resource", "D=a/b", "--", "true", environ=job.github(HF_OIDC_RESOURCE=""))
 
     assert result.returncode == 2
 
@@ -316,9 +320,10 @@ def test_a_signal_during_the_exchange_ends_cleanly(job: Job, temporary: Path) ->
 
 def test_the_folder_is_private_from_the_start(job: Job, temporary: Path) -> None:
     """Never a moment in which another user could read the token."""
-    process = start(job, temporary, "echo ready; read line")
+    process = start(job, temporary, "echo ready; sleep 30")
     (folder,) = temporary.iterdir()
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())]
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
 
     assert modes == [0o700, 0o600]

@@ -35,7 +35,9 @@ CASES: list[tuple[errors.Error, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "code"), CASES, ids=[f"{number}-{type(case[0]).__name__}" for number, case in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("error", "code"), CASES, ids=[f"{number}-{type(case[0]).__name__}" for number, case in enumerate(CASES)]
+)
 def test_exit_codes(error: errors.Error, code: int) -> None:
     """design.md 5: scripts decide by these."""
     assert exit_code(error) == code
@@ -53,7 +55,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)]
+    ("environ", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)],
 )
 def test_colour_only_on_a_terminal_that_wants_it(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], coloured: bool

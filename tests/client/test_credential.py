@@ -149,7 +149,7 @@ def test_one_deadline_covers_mint_and_exchange(job: Job) -> None:
     job.on("/oauth/token", Answer(200, {"access_token": "kl_x"}, delay_seconds=0.4))
     begun = time.monotonic()
 
-    with pytest.raises(Exception, match="within 0.6 s"):
+    with pytest.raises(Exception, match=r"within 0\.6 s"):
         Credential(environ=job.github(KEYLESS_TIMEOUT="0.6"), cache=TokenCache()).token()
 
     assert time.monotonic() - begun < 1.5

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyless import Credential
+from keyless import Credential, OIDCError
 from keyless.client.cache import TokenCache
 from tests.support.job import MINT_PATH, TOKEN_PATH, Job, run_cli
 from tests.support.stub import Answer, Recorded
@@ -39,7 +39,7 @@ def fork_and_ask(credential: Credential) -> int:
     try:
         signal.alarm(CHILD_SECONDS)
         code = 0 if credential.token().startswith("kl_access") else 3
-    except Exception:
+    except OIDCError:
         code = 1
     finally:
         os._exit(code)
@@ -82,7 +82,12 @@ def test_a_child_does_not_wait_for_its_parents_thread(job: Job) -> None:
 
     job.on(TOKEN_PATH, hang_once)
     credential = Credential(environ=job.github(KEYLESS_TIMEOUT="3"), cache=TokenCache())
-    leader = threading.Thread(target=lambda: pytest.raises(Exception, credential.token), daemon=True)
+
+    def lead() -> None:
+        with pytest.raises(OIDCError):
+            credential.token()
+
+    leader = threading.Thread(target=lead, daemon=True)
     leader.start()
     assert asked.wait(5)
     begun = time.monotonic()
@@ -126,4 +131,3 @@ def test_a_child_forked_during_the_first_imports(job: Job, delay_seconds: float)
     result = run_cli(str(delay_seconds), environ=job.github(), program=("-W", "ignore", "-c", COLD_FORK))
 
     assert (result.stdout, result.returncode) == ("0\n", 0), result.stderr
-

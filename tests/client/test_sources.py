@@ -172,6 +172,7 @@ def test_disabled_implicit_tokens_cost_no_exchange(job: Job, value: str) -> None
     assert get_token(environ=environ) is None
     assert get_token("mine", environ=environ) == "mine"
     assert job.requests == []
+    assert get_token(resource="acme/model", environ=environ) == job.access_token()
 
 
 def test_offline_is_an_error_before_anything_is_minted(job: Job) -> None:

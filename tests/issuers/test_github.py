@@ -10,6 +10,7 @@ from keyless.testing.claims import DROP, github_claims
 
 SHA = str(github_claims()["sha"])
 OWN = "acme/widgets/.github/workflows"
+MAIN = "refs/heads/main"
 
 
 def attributes(**overrides: object) -> dict[str, str]:
@@ -34,12 +35,12 @@ def test_a_push_to_main_says_so() -> None:
 @pytest.mark.parametrize(
     ("workflow_ref", "ref", "expected"),
     [
-        pytest.param(f"{OWN}/train.yml@refs/heads/main", "refs/heads/main", "train.yml", id="branch"),
+        pytest.param(f"{OWN}/train.yml@refs/heads/main", MAIN, "train.yml", id="branch"),
         pytest.param(f"{OWN}/train.yaml@refs/tags/v1.0", "refs/tags/v1.0", "train.yaml", id="tag"),
         pytest.param(f"{OWN}/train.yml@{SHA}", "", "train.yml", id="sha-without-ref"),
-        pytest.param(f"{OWN}/train.yml@{SHA}", "refs/heads/main", "train.yml", id="sha-with-ref"),
+        pytest.param(f"{OWN}/train.yml@{SHA}", MAIN, "train.yml", id="sha-with-ref"),
         pytest.param(f"{OWN}/train.yml@refs/pull/7/merge", "refs/pull/7/merge", "train.yml", id="pull-request"),
-        pytest.param("ACME/Widgets/.github/workflows/t.yml@refs/heads/main", "refs/heads/main", "t.yml", id="case"),
+        pytest.param("ACME/Widgets/.github/workflows/t.yml@refs/heads/main", MAIN, "t.yml", id="case"),
         pytest.param(f"{OWN}/a b.yml@refs/heads/main", "refs/heads/main", "a b.yml", id="space"),
         pytest.param(f"{OWN}/train.yml@refs/heads/a@b", "refs/heads/a@b", "train.yml", id="at-in-branch"),
         pytest.param(
@@ -47,36 +48,36 @@ def test_a_push_to_main_says_so() -> None:
             "refs/heads/x/.github/workflows/release.yml@refs/heads/main", "train.yml", id="branch-like-a-workflow-ref",
         ),
         # From here on nothing is derived, so no `workflow` condition can hold.
-        pytest.param(f"{OWN}/train.yml@refs/heads/other", "refs/heads/main", None, id="other-branch"),
-        pytest.param(f"{OWN}/train.yml@refs/heads/main2", "refs/heads/main", None, id="longer-branch"),
-        pytest.param(f"{OWN}/train.yml@main", "refs/heads/main", None, id="short-ref"),
-        pytest.param(f"{OWN}/train.yml@refs/tags/main", "refs/heads/main", None, id="tag-of-that-name"),
-        pytest.param(f"{OWN}/train.yml@" + "0" * 40, "refs/heads/main", None, id="other-sha"),
-        pytest.param(f"{OWN}/train.yml@{SHA[:12]}", "refs/heads/main", None, id="short-sha"),
+        pytest.param(f"{OWN}/train.yml@refs/heads/other", MAIN, None, id="other-branch"),
+        pytest.param(f"{OWN}/train.yml@refs/heads/main2", MAIN, None, id="longer-branch"),
+        pytest.param(f"{OWN}/train.yml@main", MAIN, None, id="short-ref"),
+        pytest.param(f"{OWN}/train.yml@refs/tags/main", MAIN, None, id="tag-of-that-name"),
+        pytest.param(f"{OWN}/train.yml@" + "0" * 40, MAIN, None, id="other-sha"),
+        pytest.param(f"{OWN}/train.yml@{SHA[:12]}", MAIN, None, id="short-sha"),
         pytest.param(f"{OWN}/train.yml@", "", None, id="empty-ref"),
-        pytest.param(f"{OWN}/train.yml", "refs/heads/main", None, id="no-ref"),
-        pytest.param(f"{OWN}/train.yml@evil.yml@refs/heads/main", "refs/heads/main", None, id="at-in-file"),
-        pytest.param(f"{OWN}/evil/train.yml@refs/heads/main", "refs/heads/main", None, id="sub-folder"),
-        pytest.param(f"{OWN}/../train.yml@refs/heads/main", "refs/heads/main", None, id="parent-folder"),
-        pytest.param(f"{OWN}/@refs/heads/main", "refs/heads/main", None, id="empty-file"),
-        pytest.param(f"evil{OWN}/train.yml@refs/heads/main", "refs/heads/main", None, id="prefix-of-owner"),
-        pytest.param(f"evil/{OWN}/train.yml@refs/heads/main", "refs/heads/main", None, id="suffix-match"),
-        pytest.param("acme/widgets2/.github/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="longer-repo"),
-        pytest.param("evil/widgets/.github/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="other-owner"),
-        pytest.param("widgets/.github/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="no-owner"),
-        pytest.param("acme/widgets/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="other-folder"),
-        pytest.param("acme/widgets/.GitHub/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="folder-case"),
-        pytest.param("acme/widgets.github/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="no-slash"),
-        pytest.param("/.github/workflows/train.yml@refs/heads/main", "refs/heads/main", None, id="no-repository"),
-        pytest.param("train.yml", "refs/heads/main", None, id="bare-file"),
-        pytest.param("@refs/heads/main", "refs/heads/main", None, id="only-a-ref"),
+        pytest.param(f"{OWN}/train.yml", MAIN, None, id="no-ref"),
+        pytest.param(f"{OWN}/train.yml@evil.yml@refs/heads/main", MAIN, None, id="at-in-file"),
+        pytest.param(f"{OWN}/evil/train.yml@refs/heads/main", MAIN, None, id="sub-folder"),
+        pytest.param(f"{OWN}/../train.yml@refs/heads/main", MAIN, None, id="parent-folder"),
+        pytest.param(f"{OWN}/@refs/heads/main", MAIN, None, id="empty-file"),
+        pytest.param(f"evil{OWN}/train.yml@refs/heads/main", MAIN, None, id="prefix-of-owner"),
+        pytest.param(f"evil/{OWN}/train.yml@refs/heads/main", MAIN, None, id="suffix-match"),
+        pytest.param("acme/widgets2/.github/workflows/train.yml@refs/heads/main", MAIN, None, id="longer-repo"),
+        pytest.param("evil/widgets/.github/workflows/train.yml@refs/heads/main", MAIN, None, id="other-owner"),
+        pytest.param("widgets/.github/workflows/train.yml@refs/heads/main", MAIN, None, id="no-owner"),
+        pytest.param("acme/widgets/workflows/train.yml@refs/heads/main", MAIN, None, id="other-folder"),
+        pytest.param("acme/widgets/.GitHub/workflows/train.yml@refs/heads/main", MAIN, None, id="folder-case"),
+        pytest.param("acme/widgets.github/workflows/train.yml@refs/heads/main", MAIN, None, id="no-slash"),
+        pytest.param("/.github/workflows/train.yml@refs/heads/main", MAIN, None, id="no-repository"),
+        pytest.param("train.yml", MAIN, None, id="bare-file"),
+        pytest.param("@refs/heads/main", MAIN, None, id="only-a-ref"),
         pytest.param(
             "evil/x/.github/workflows/train.yml@refs/heads/acme/widgets/.github/workflows/train.yml@refs/heads/main",
-            "refs/heads/main", None, id="own-path-inside-a-strangers-ref",
+            MAIN, None, id="own-path-inside-a-strangers-ref",
         ),
         pytest.param(
             f"{OWN}/evil.yml@refs/heads/x/.github/workflows/train.yml@refs/heads/main",
-            "refs/heads/main", None, id="own-path-inside-the-ref",
+            MAIN, None, id="own-path-inside-the-ref",
         ),
     ],
 )  # fmt: skip
@@ -224,13 +225,17 @@ def test_an_integer_is_its_canonical_decimal() -> None:
     assert attributes(repository_id=456789)["repository_id"] == "456789"
 
 
-@pytest.mark.parametrize("claim", ["actor", "workflow_ref", "job_workflow_ref", "run_id", "run_number", "sub", "head_ref"])
+@pytest.mark.parametrize(
+    "claim", ["actor", "workflow_ref", "job_workflow_ref", "run_id", "run_number", "sub", "head_ref"]
+)
 def test_what_a_stranger_or_a_run_decides_is_no_condition(claim: str) -> None:
     """T84, T65: the actor, the run, a composed subject."""
     assert not GITHUB.may_condition(claim)
 
 
-@pytest.mark.parametrize("claim", ["repository", "branch", "workflow", "environment", "event_name", "tag", "job_workflow"])
+@pytest.mark.parametrize(
+    "claim", ["repository", "branch", "workflow", "environment", "event_name", "tag", "job_workflow"]
+)
 def test_what_a_publisher_means_is_a_condition(claim: str) -> None:
     """S10: the Hub's claim names."""
     assert GITHUB.may_condition(claim)

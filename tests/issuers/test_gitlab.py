@@ -109,8 +109,18 @@ def test_an_ordinary_pipeline_needs_no_name(source: str) -> None:
     assert guarded(pipeline_source=source) == set()
 
 
-@pytest.mark.parametrize(("job_project_id", "expected"), [("20", set()), ("99", {"job_project_id"}), (99, {"job_project_id"}),
-                                                          (20, set()), ("", {"job_project_id"}), (DROP, set()), (None, set())], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    ("job_project_id", "expected"),
+    [
+        pytest.param("20", set(), id="same"),
+        pytest.param(20, set(), id="same-as-a-number"),
+        pytest.param("99", {"job_project_id"}, id="other"),
+        pytest.param(99, {"job_project_id"}, id="other-as-a-number"),
+        pytest.param("", {"job_project_id"}, id="empty"),
+        pytest.param(DROP, set(), id="absent"),
+        pytest.param(None, set(), id="null"),
+    ],
+)
 def test_a_job_that_runs_in_another_project_must_be_named(job_project_id: object, expected: set[str]) -> None:
     """T75: a fork's merge-request pipeline; older versions do not say."""
     assert guarded(job_project_id=job_project_id) == expected
@@ -130,7 +140,9 @@ def test_a_claim_we_do_not_read_may_be_anything(claim: str) -> None:
     assert claim not in attributes(**{claim: [{"a": 1}]})
 
 
-@pytest.mark.parametrize("claim", ["user_login", "user_email", "user_id", "pipeline_id", "job_id", "sub", "ci_config_ref_uri"])
+@pytest.mark.parametrize(
+    "claim", ["user_login", "user_email", "user_id", "pipeline_id", "job_id", "sub", "ci_config_ref_uri"]
+)
 def test_what_a_person_or_a_run_decides_is_no_condition(claim: str) -> None:
     """T84, T65."""
     assert not GITLAB.may_condition(claim)

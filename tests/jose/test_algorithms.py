@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jws
-from joserfc.jwk import import_key
+from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from keyless.errors import InvalidSignatureError
 from keyless.jose.algorithms import ALGORITHMS, P256_ORDER, has_low_s, key_fits, sign, verify_signature
@@ -75,7 +75,12 @@ def test_another_library_verifies_what_we_sign(algorithm: str) -> None:
 def test_we_verify_what_another_library_signs(algorithm: str) -> None:
     """D1: joserfc is the cross-check."""
     key = signing_key(algorithm)
-    theirs = import_key(key.to_pkcs8(), {"RSA": "RSA", "EC": "EC"}.get(str(key.public_jwk()["kty"]), "OKP"))
+    pkcs8 = key.to_pkcs8()
+    theirs: RSAKey | ECKey | OKPKey
+    if algorithm in RSA_ALGORITHMS:
+        theirs = RSAKey.import_key(pkcs8)
+    else:
+        theirs = (ECKey if algorithm in EC_ALGORITHMS else OKPKey).import_key(pkcs8)
     token = parse_compact(jws.serialize_compact({"alg": algorithm}, TEXT, theirs, algorithms=[algorithm]))
 
     verify_signature(algorithm, key.public_key().material, token.signing_input, token.signature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -156,7 +157,7 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
         pytest.param(b'{"a":1 /*x*/}', id="comment"),
         pytest.param(b'{"a":"\n"}', id="newline-in-text"),
         pytest.param(b'{"a":"\x00"}', id="nul-in-text"),
-        pytest.param('{"a":١}'.encode(), id="arabic-digit"),
+        pytest.param('{"a":\u0661}'.encode(), id="arabic-digit"),
         pytest.param(rb'{"a":"\x41"}', id="foreign-escape"),
     ],
 )
@@ -186,9 +187,7 @@ def test_only_an_object_is_an_object(text: str) -> None:
 def test_the_largest_body_costs_little(data: bytes) -> None:
     """T11: nothing is quadratic. The bound is a hundred times what it takes, for slow machines."""
     start = time.process_time()
-    try:
+    with suppress(MalformedTokenError):
         parse_json(data)
-    except MalformedTokenError:
-        pass
 
     assert time.process_time() - start < 1

@@ -176,7 +176,7 @@ def test_a_key_for_something_else_is_refused(changes: Mapping[str, object]) -> N
                          ids=["no-use", "verify", "sign-verify", "no-alg", "certificate", "longest-kid"])  # fmt: skip
 def test_what_providers_really_publish_is_taken(changes: Mapping[str, object]) -> None:
     """V08: GitHub's keys carry certificates, others say less."""
-    assert parse_jwk(jwk("RS256", **changes)).material
+    assert parse_jwk(jwk("RS256", **changes)).fits("RS256")
 
 
 @pytest.mark.parametrize("thing", [None, 1, "RSA", [], [{"kty": "RSA"}], {}])

@@ -99,7 +99,7 @@ def test_an_issuer_may_use_any_asymmetric_algorithm_that_its_record_names(algori
 def test_nobody_else_makes_a_verified_token() -> None:
     """V09: the type itself is the proof."""
     with pytest.raises(TypeError):
-        VerifiedIdToken(ISSUER, {}, "s", 0, 0, None, b"")
+        VerifiedIdToken(ISSUER, {}, "s", 0, 0, None, b"", object())
 
 
 def test_verified_claims_cannot_be_changed() -> None:
@@ -349,7 +349,7 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "x5t", "b64"]), json_values, max_size=3),
-    st.dictionaries(st.sampled_from([*claims(), "Iss", "ıss"]), json_values, min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from([*claims(), "Iss", "\u0131ss"]), json_values, min_size=1, max_size=3),
 )
 def test_any_signed_json_is_a_token_or_our_error(header: dict[str, object], changes: dict[str, object]) -> None:
     """V09, V10: a hostile issuer signs what it likes."""
@@ -407,12 +407,29 @@ def test_a_header_with_two_readings_is_refused() -> None:
         verify(forge(signing_key("RS256"), header, PAYLOAD))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["Iss", "ISS", "iSs", "\u0131ss", "iſs", "iſſ", "iß", "ｉｓｓ", "ⓘss", "ᵢss", "Aud", "AUD", "ａud", "EXP", "Exp", "eｘp",
-     "Sub", "ſub", "Nbf", "Iat", "JTI", "jt\u0131"],
-    ids=ascii,
-)  # fmt: skip
+LOOKALIKES = {
+    "iss": [
+        "Iss",
+        "ISS",
+        "iSs",
+        "\u0131ss",
+        "i\u017fs",
+        "i\u017f\u017f",
+        "i\u00df",
+        "\uff49\uff53\uff53",
+        "\u24d8ss",
+        "\u1d62ss",
+    ],
+    "aud": ["Aud", "AUD", "\uff41ud"],
+    "exp": ["EXP", "Exp", "e\uff58p"],
+    "sub": ["Sub", "\u017fub"],
+    "nbf": ["Nbf"],
+    "iat": ["Iat"],
+    "jti": ["JTI", "jt\u0131"],
+}
+
+
+@pytest.mark.parametrize("name", [name for names in LOOKALIKES.values() for name in names], ids=ascii)
 def test_a_name_that_can_be_mistaken_for_a_registered_one_is_refused(name: str) -> None:
     """V05, T16: another parser may fold it."""
     with pytest.raises(MalformedTokenError):
@@ -487,9 +504,7 @@ def test_a_required_claim_is_there(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-@pytest.mark.parametrize(
-    "value", [True, False, [], ["a"], {}, {"a": 1}, [["https://hub.example.com"]]], ids=repr
-)
+@pytest.mark.parametrize("value", [True, False, [], ["a"], {}, {"a": 1}, [["https://hub.example.com"]]], ids=repr)
 def test_a_required_claim_has_its_type(name: str, value: object) -> None:
     """V10, T14, T15, T82: a boolean is not a number, a list is not a text."""
     with pytest.raises(ClaimError) as caught:
@@ -505,7 +520,7 @@ def test_a_required_claim_has_its_type(name: str, value: object) -> None:
 def test_an_id_is_a_text_or_an_integer(value: object, good: bool) -> None:
     """V10, M01: a fraction has no canonical decimal."""
     if good:
-        assert verify(token(repository_id=value))
+        verify(token(repository_id=value))
         return
 
     with pytest.raises(InvalidClaimError):
@@ -630,7 +645,7 @@ def test_an_audience_of_another_type_is_refused(value: object) -> None:
 def test_a_token_is_good_in_its_time_give_or_take_the_leeway(seconds: float, error: type[Error] | None) -> None:
     """V11."""
     if error is None:
-        assert verify(token(), now=NOON + seconds)
+        verify(token(), now=NOON + seconds)
         return
 
     with pytest.raises(error):
@@ -642,7 +657,7 @@ def test_a_token_is_not_used_before_its_time(seconds: int, good: bool) -> None:
     """V11: `nbf` alone."""
     text = token(nbf=int(NOON) + seconds)
     if good:
-        assert verify(text)
+        verify(text)
         return
 
     with pytest.raises(ImmatureTokenError) as caught:
@@ -653,7 +668,7 @@ def test_a_token_is_not_used_before_its_time(seconds: int, good: bool) -> None:
 @pytest.mark.parametrize("lifetime", [1, 300, 900, 0.5])
 def test_a_token_may_live_as_long_as_its_issuers_record_says(lifetime: float) -> None:
     """V12."""
-    assert verify(token(exp=NOON + lifetime))
+    verify(token(exp=NOON + lifetime))
 
 
 @pytest.mark.parametrize("lifetime", [901, 7200, 10**9, 900.5])
@@ -678,7 +693,7 @@ def test_a_token_of_a_certain_age_is_refused_although_it_still_lives(age: int, g
     issuer = replace(ISSUER, max_age_seconds=600)
     text = token(exp=int(NOON) + 900)
     if good:
-        assert verify(text, issuer=issuer, now=NOON + age)
+        verify(text, issuer=issuer, now=NOON + age)
         return
 
     with pytest.raises(InvalidClaimError) as caught:

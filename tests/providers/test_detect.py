@@ -1,4 +1,4 @@
-"""Which platform is this, and may the job mint? (S2)"""
+"""Which platform is this, and may the job mint (S2)?"""
 
 from __future__ import annotations
 

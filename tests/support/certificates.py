@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import ipaddress
 import ssl
@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 def make_authority(host: str) -> tuple[Path, Path]:
     """Return the paths of the authority's certificate and of the server's key and certificate."""
     folder = Path(tempfile.mkdtemp(prefix="keyless-test-ca-"))
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
 
     def builder(name: str, key: ec.EllipticCurvePrivateKey, issuer: str) -> x509.CertificateBuilder:
         return (
@@ -28,8 +28,8 @@ def make_authority(host: str) -> tuple[Path, Path]:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
         )
 
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from keyless.issuers import profile_for
 from keyless.issuers.profile import Attributes
 from keyless.oidc.id_token import VerifiedIdToken, read_unverified, verify_id_token
@@ -22,14 +25,18 @@ GENERIC = Issuer(id=4, url="https://ci.example", kind="generic", algorithms=("ES
 IDS = (Pin("repository_id", "456789"), Pin("repository_owner_id", "123456"))
 
 
-def proven(issuer: Issuer = GITHUB_COM, **claims: object) -> VerifiedIdToken:
+def _generic_claims(**overrides: object) -> dict[str, object]:
+    return {"sub": "job", **overrides}
+
+
+def proven(
+    issuer: Issuer = GITHUB_COM, *, claims: Mapping[str, object] = MappingProxyType({}), **more: object
+) -> VerifiedIdToken:
     """Return the proven id token of a job of `acme/widgets`, claims changed."""
-    base = {"github": github_claims, "gitlab": gitlab_claims, "generic": lambda **own: {"sub": "job", **own}}[issuer.kind]
+    base = {"github": github_claims, "gitlab": gitlab_claims, "generic": _generic_claims}[issuer.kind]
     key = signing_key("ES256")
-    text = key.sign(merge({"iss": issuer.url, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 300}, base(**claims)))
-    return verify_id_token(
-        read_unverified(text), issuer=issuer, keys=[key.public_key()], audience=AUDIENCE, now=NOW
-    )
+    text = key.sign(merge({"iss": issuer.url, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 300}, base(**claims, **more)))
+    return verify_id_token(read_unverified(text), issuer=issuer, keys=[key.public_key()], audience=AUDIENCE, now=NOW)
 
 
 def is_exactly(claim: str, *values: str) -> Condition:

@@ -113,7 +113,9 @@ def test_a_star_in_an_exact_condition_is_a_star() -> None:
     assert holds(condition(Operator.ONE_OF, "branch", "v*", "x"), "v*", GITHUB)
 
 
-@pytest.mark.parametrize(("received", "expected"), [("main", True), ("next", True), ("mainnext", False), ("main,next", False)])
+@pytest.mark.parametrize(
+    ("received", "expected"), [("main", True), ("next", True), ("mainnext", False), ("main,next", False)]
+)
 def test_one_of_is_one_of(received: str, expected: bool) -> None:
     """D11, T83: never joined text."""
     assert holds(condition(Operator.ONE_OF, "branch", "main", "next"), received, GITHUB) is expected
@@ -140,13 +142,17 @@ def test_case_is_folded_only_where_the_platform_folds_it(
     assert holds(condition(Operator.EQUALS, claim, wanted), received, profile) is expected
 
 
-@pytest.mark.parametrize("claim", ["repository", "repository_id", "environment", "workflow", "job_workflow", "event_name"])
+@pytest.mark.parametrize(
+    "claim", ["repository", "repository_id", "environment", "workflow", "job_workflow", "event_name"]
+)
 def test_a_pattern_on_another_claim_holds_for_nobody(claim: str) -> None:
     """M06: although it should never have been saved."""
     assert not holds(condition(Operator.GLOB, claim, "*"), "anything", GITHUB)
 
 
-@pytest.mark.parametrize(("received", "expected"), [("v1", True), ("release/2", True), ("main", False), ("release/2/3", False)])
+@pytest.mark.parametrize(
+    ("received", "expected"), [("v1", True), ("release/2", True), ("main", False), ("release/2/3", False)]
+)
 def test_several_patterns_are_alternatives(received: str, expected: bool) -> None:
     """D11."""
     assert holds(condition(Operator.GLOB, "branch", "v*", "release/*"), received, GITHUB) is expected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 from keyless.errors import Error
 
@@ -57,13 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     verb = words[0] if words else "help"
     if verb in VERBS:
-        from importlib import import_module
-
+        name = VERBS[verb][0]
         try:
-            module = import_module(VERBS[verb][0])
+            __import__(name)  # the package importlib costs a job more than this line
         except ModuleNotFoundError as error:
             return _missing(verb, error)
-        code: int = module.run(words[1:])
+        code: int = sys.modules[name].run(words[1:])
         return code
     from keyless.cli.output import data
 
@@ -117,6 +115,8 @@ def _missing(verb: str, error: ModuleNotFoundError) -> int:
 
 def _silence_stdout() -> None:
     """Point stdout at nothing, so that the interpreter's own flush at exit does not complain."""
+    from contextlib import suppress
+
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

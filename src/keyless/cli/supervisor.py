@@ -172,8 +172,8 @@ def supervise(plan: Plan) -> int:
 
 
 def _cannot_run(program: str) -> int:
-    path = Path(program)
-    if len(path.parts) > 1 and path.exists():
+    is_path = any(separator in program for separator in (os.sep, os.altsep) if separator)
+    if is_path and Path(program).exists():
         note(f"keyless: command: {program} cannot be executed")
         return NOT_EXECUTABLE
     note(f"keyless: command: {program} was not found")

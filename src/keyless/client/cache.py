@@ -67,6 +67,11 @@ class TokenCache:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight] = {}
 
+    def peek(self, key: Hashable) -> ExchangedToken | None:
+        """Return the token of a key if there is one that need not be replaced yet."""
+        entry = self._entries.get(key)  # without the lock: one dict operation, and entries never change in place
+        return entry.token if entry is not None and self._monotonic() < entry.refresh_at else None
+
     def get(
         self, key: Hashable, *, refresh_early: bool, make: Callable[[], ExchangedToken], deadline: Deadline
     ) -> ExchangedToken:
@@ -83,9 +88,6 @@ class TokenCache:
             OIDCError: The token could not be made; what `make` raised.
         """
         while True:
-            entry = self._entries.get(key)  # without the lock: one dict operation, and entries never change in place
-            if entry is not None and self._monotonic() < entry.refresh_at:
-                return entry.token
             with self._lock:
                 entry = self._entries.get(key)
                 if entry is not None and self._monotonic() < entry.refresh_at:

@@ -66,6 +66,9 @@ class Credential:
     def exchanged(self) -> ExchangedToken:
         """Return the token with its lifetime; otherwise as `token`."""
         request = self._resolve()
+        cached = self._cache.peek(request.key)
+        if cached is not None:
+            return cached
         found, environ = request.found, request.environ
         deadline = Deadline(read_timeout_seconds(environ))
 

@@ -266,11 +266,24 @@ def _request_id(answer: Response, id_token: str) -> str | None:
     for name in _REQUEST_ID_HEADERS:
         value = answer.headers.get(name)
         if value:
+            if _is_plain_id(value, id_token):  # the usual case does not pay for loading the redaction
+                return value
             with import_lock:
                 from keyless.http.redact import quote_text
 
             return quote_text(value, [id_token], max_chars=200)
     return None
+
+
+def _is_plain_id(value: str, id_token: str) -> bool:
+    """Return whether a request id is short, harmless to print, and no piece of the token."""
+    return (
+        len(value) <= 128
+        and value.isascii()
+        and all(char.isalnum() or char in "-_=;:." for char in value)
+        and not value.startswith(("eyJ", "hf_", "kl_"))
+        and not any(value[start : start + 8] in id_token for start in range(max(1, len(value) - 7)))
+    )
 
 
 def _sentence(

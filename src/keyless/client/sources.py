@@ -40,8 +40,8 @@ def get_token(
     """Return the token to use, from the first source that has one, or `None` where none is configured.
 
     OIDC counts as configured when `HF_OIDC_RESOURCE` is set or `resource` is given; from then on every failure raises
-    and no call goes unauthenticated (S6). With `HF_HUB_DISABLE_IMPLICIT_TOKEN` only an explicit token is returned, and
-    nothing is exchanged.
+    and no call goes unauthenticated (S6). With `HF_HUB_DISABLE_IMPLICIT_TOKEN` only an explicit token is returned, or
+    one for an explicit `resource`; nothing is exchanged for nothing.
 
     Args:
         token: An explicit token; wins over everything.
@@ -58,7 +58,7 @@ def get_token(
         return explicit
     environ = os.environ if environ is None else environ
     if is_set(environ, "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
-        return None
+        return _exchange(read_resource({}, resource), endpoint, environ) if clean(resource) else None
     wanted = read_resource(environ, resource)
     if wanted and read_precedence(environ, precedence) == "first":
         return _exchange(wanted, endpoint, environ)

@@ -1,6 +1,7 @@
 """Child processes with a clean environment, a time limit, and an end.
 
-Each child leads its own process group, so that a Ctrl-C reaches the demo only, and the demo ends what it started.
+Each child leads its own process group, so that a Ctrl-C reaches the demo only, and the demo ends what it started. An
+interrupt between the fork and our knowing of the child would leave it behind, so it is held back for that moment.
 """
 
 from __future__ import annotations
@@ -10,16 +11,61 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Any, Final, Self, TextIO
 
 from keyless.errors import Error
 
 STEP_SECONDS: Final = 120.0  # per command; the real client has no time-out of its own
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
+
+
+class Interrupts:
+    """Turn signals into `KeyboardInterrupt`, but not where one would do harm.
+
+    Args:
+        names: The signals; those that the platform lacks are left out.
+    """
+
+    def __init__(self, names: Sequence[str] = ("SIGINT", "SIGTERM", "SIGHUP")) -> None:
+        self._numbers: Final = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        self._before: dict[int, Any] = {}
+        self._held = 0
+        self._pending = False
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._receive) for number in self._numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self._held:
+            self._pending = True
+        else:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let interrupts wait until the block is over."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        if self._pending and not self._held:
+            self._pending = False
+            raise KeyboardInterrupt
+
+
+INTERRUPTS: Final = Interrupts()
 
 
 class DemoError(Error):
@@ -52,31 +98,42 @@ def run_child(
     Raises:
         DemoError: The program cannot be started.
     """
+    child: subprocess.Popen[str] | None = None
     try:
-        child = subprocess.Popen(
+        with INTERRUPTS.held():
+            child = _start(arguments, environment, folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            stdout, stderr = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            end(child)
+            stdout, stderr = child.communicate()
+            stderr += f"killed: no end within {seconds:g} s\n"
+    except BaseException:  # Ctrl-C in the middle of a step
+        if child is not None:
+            with INTERRUPTS.held():
+                end(child)
+                child.communicate()
+        raise
+    return Finished(child.returncode, stdout, stderr)
+
+
+def _start(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *, stdout: int | TextIO, stderr: int
+) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
             arguments,
             env=dict(environment),
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
         )
     except OSError as error:
         raise DemoError(f"cannot start {arguments[0]}: {error.strerror}") from error
-    try:
-        stdout, stderr = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        end(child)
-        stdout, stderr = child.communicate()
-        stderr += f"killed: no end within {seconds:g} s\n"
-    except BaseException:  # Ctrl-C in the middle of a step
-        end(child)
-        child.communicate()
-        raise
-    return Finished(child.returncode, stdout, stderr)
 
 
 def end(child: subprocess.Popen[str]) -> None:
@@ -101,21 +158,8 @@ class Background:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
         self._log_path: Final = log
-        self._log: Final = log.open("w", encoding="utf-8")
-        try:
-            self._child: Final = subprocess.Popen(
-                arguments,
-                env=dict(environment),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._log.close()
-            raise DemoError(f"cannot start {arguments[0]}: {error.strerror}") from error
+        with log.open("w", encoding="utf-8") as output:  # the child has a descriptor of its own
+            self._child: Final = _start(arguments, environment, folder, stdout=output, stderr=subprocess.STDOUT)
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float = START_SECONDS) -> None:
         """Wait until the server answers.
@@ -143,4 +187,3 @@ class Background:
     def close(self) -> None:
         """Stop the server and wait for its end."""
         end(self._child)
-        self._log.close()

@@ -6,14 +6,12 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
+from keyless.demo.children import INTERRUPTS
 from keyless.demo.narrator import Narrator
 from keyless.demo.stage import BRANCH, DATASET, MODEL, Stage
 from keyless.demo.steps import Summary
@@ -43,7 +41,7 @@ def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
         parser.error("--json and --serve contradict each other")
     hf = find_hf(options.hf)
     narrator = Narrator(None if options.json else sys.stdout, colour=_wants_colour())
-    with _terminations_as_interrupts():
+    with INTERRUPTS:
         summary = run_demo(hf=hf, narrator=narrator, keep=options.keep, serve=options.serve, observer=observer)
     if options.json:
         print(json.dumps(summary.as_json(), indent=2))
@@ -127,20 +125,3 @@ def _serve(stage: Stage, tell: Narrator) -> None:
 
 def _wants_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-@contextmanager
-def _terminations_as_interrupts() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal clean up the same way as Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from keyless.demo.artifacts import write_dataset, write_model
-from keyless.demo.children import Background, DemoError, Finished, run_child
+from keyless.demo.children import INTERRUPTS, Background, DemoError, Finished, run_child
 from keyless.testing.github import FakeGitHub, GitHubJob
 from keyless.testing.issuer import FakeIssuer
 
@@ -58,7 +58,8 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._kept_exits.close()
+        with INTERRUPTS.held():  # a second Ctrl-C must not stop the cleaning up
+            self._kept_exits.close()
 
     def _build(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="keyless-demo-"))
@@ -99,13 +100,14 @@ class Stage:
         Raises:
             DemoError: It did not start.
         """
-        self.service = Background(
-            [*KEYLESS, "serve", "--config", str(self.config)],
-            self.environment(),
-            self.folder,
-            self.folder / "service.log",
-        )
-        self._kept_exits.callback(self.service.close)
+        with INTERRUPTS.held():
+            self.service = Background(
+                [*KEYLESS, "serve", "--config", str(self.config)],
+                self.environment(),
+                self.folder,
+                self.folder / "service.log",
+            )
+            self._kept_exits.callback(self.service.close)
         self.service.wait_until(lambda: self.answers("/healthz"))
 
     def answers(self, path: str) -> bool:

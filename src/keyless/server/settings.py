@@ -30,7 +30,7 @@ SHORT_TOKEN_TTL_SECONDS: Final = 300
 # Audiences that other services use too: an id token made for one of them must not be good here (T43).
 GENERIC_HOSTS: Final = frozenset(
     {"github.com", "gitlab.com", "api.github.com", "token.actions.githubusercontent.com", "sts.amazonaws.com"}
-    | {"accounts.google.com", "bitbucket.org", "huggingface.co", "pypi.org", "crates.io", "rubygems.org", "npmjs.com"}
+    | {"accounts.google.com", "bitbucket.org", "huggingface.co", "circleci.com", "buildkite.com"}
 )
 GENERIC_WORDS: Final = frozenset({"sigstore", "vault", "default", "test", "example", "audience", "api", "aud", "oidc"})
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")

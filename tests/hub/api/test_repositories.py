@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from keyless.resource import parse_resource
@@ -45,6 +47,15 @@ def test_existing_repository_is_409_with_its_address(hub: RunningHub, name: str)
         answer = create(hub, f"{name}/m", f"good:{name}/m:{operations}")
 
         assert (answer.status, answer.json["url"]) == (409, f"{hub.url}/{name}/m")
+
+
+def test_two_jobs_that_create_at_once_both_go_on(hub: RunningHub, name: str) -> None:
+    """D25: one makes it, the other reads that it exists; neither fails."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: create(hub, f"{name}/m", f"good:{name}/m:create"), range(8)))
+
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 7
+    assert {answer.json["url"] for answer in answers} == {f"{hub.url}/{name}/m"}
 
 
 def test_missing_repository_is_not_made_without_the_operation(hub: RunningHub, name: str) -> None:

@@ -108,8 +108,8 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
     """D4: replicas on one machine, or a server and a command, start at the same moment."""
     path = tmp_path / "keyless.db"
     program = "import sys; from keyless.server.store import open_store; open_store(sys.argv[1]).close()"
-    children = [subprocess.Popen([sys.executable, "-c", program, path], env=os.environ.copy()) for _ in range(4)]
+    children = [subprocess.Popen([sys.executable, "-c", program, path], env=os.environ.copy()) for _ in range(2)]
 
-    assert [child.wait(30) for child in children] == [0, 0, 0, 0]
+    assert [child.wait(30) for child in children] == [0, 0]
     with open_store(path) as store:
         assert store.trust_version() == 1

@@ -114,10 +114,10 @@ def test_a_purge_goes_through_more_than_one_batch(world: World) -> None:
     assert world.counts()["claims"] == 0
 
 
-def test_maintenance_keeps_the_log_short_and_the_rows(world: World) -> None:
+def test_a_checkpoint_brings_the_log_home_and_keeps_the_rows(world: World) -> None:
     """D17: the checkpoint happens aside."""
     jti = mint(world)
-    world.store.maintain()
+    world.store.checkpoint()
 
     assert live(world, jti)
     assert world.store.healthy()

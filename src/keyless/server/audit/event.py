@@ -64,8 +64,8 @@ FORMAT: Final = "keyless-audit-1"
 def event_data(*, claims: Mapping[str, str] | None = None, details: Sequence[str] = (), **more: object) -> str | None:
     """Return the free part of an event as JSON text, or `None` when there is nothing to say.
 
-    What is `None` or empty is left out. Only ASCII comes out, so that a control character or a lone surrogate in a claim
-    is stored as an escape (T18).
+    What is `None` or empty is left out. Only ASCII comes out: a control character or a lone surrogate in a claim is
+    stored as an escape (T18).
     """
     data: dict[str, object] = {name: value for name, value in more.items() if value not in _NOTHING}
     if claims:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def _run(config: Path | None, *, check: bool) -> int:
 
     settings = load_settings(config)
     configure_logging(settings.log_level, settings.log_format)
+    for warning in settings.warnings:
+        logging.getLogger("keyless.server").warning("%s", warning)
     # Listening comes before the service, so that a hub mounted in it can be told where to ask.
     public = bind(settings.listen, setting="listen")
     inside = bind(settings.inside_listen, setting="inside_listen")

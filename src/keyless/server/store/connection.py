@@ -10,7 +10,7 @@ from typing import Final
 from keyless.errors import ConfigurationError
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0  # longer than any transaction of ours, shorter than a client's patience
-# The automatic checkpoint runs inside somebody's commit; `Store.maintain` does it aside, this is the safety net.
+# The automatic checkpoint runs inside somebody's commit; `Store.checkpoint` does it aside, this is the safety net.
 AUTOCHECKPOINT_PAGES: Final = 8_000
 
 

@@ -135,11 +135,6 @@ class Store:
                 cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
             )
 
-    def maintain(self) -> None:
-        """Delete what is over, then bring the write-ahead log home. Call it once a minute or so."""
-        self.purge()
-        self.checkpoint()
-
     def purge(self, now: float | None = None) -> int:
         """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
         gone = 0

@@ -13,6 +13,7 @@ from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES, profile_for
 from keyless.jose.algorithms import ALGORITHMS
 from keyless.oidc.issuer import Issuer, Network, NetworkKind, ReplayMode
+from keyless.oidc.issuer_url import check_issuer_url, check_jwks_uri
 from keyless.server.audit.event import EventKind
 from keyless.server.settings import is_loopback
 from keyless.server.store import tables
@@ -60,9 +61,11 @@ def add(change: Change, new: NewIssuer) -> Issuer:
     """
     kind = new.kind or _known_kind(new.url) or "generic"
     profile = profile_for(kind)
-    _check_url("issuer", new.url, new.network)
+    check_issuer_url(new.url, new.network)
+    _check_host_is_local("issuer", new.url, new.network)
     if new.jwks_uri is not None:
-        _check_url("jwks_uri", new.jwks_uri, new.network)
+        check_jwks_uri(new.jwks_uri, new.network)
+        _check_host_is_local("jwks_uri", new.jwks_uri, new.network)
     if find(change.connection, new.url) is not None:
         raise ConfigurationError(f"issuer {new.url} is configured already")
     ours = tables.resource_server.c.audience
@@ -165,18 +168,10 @@ def _known_kind(url: str) -> str | None:
     return next((profile.kind for profile in PROFILES.values() if profile.default_url == url), None)
 
 
-def _check_url(what: str, url: str, network: Network) -> None:
-    check_text(what, url)
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{what} {url!r} is not a URL: {error}") from None
-    if parts.username is not None or parts.query or parts.fragment or not host or " " in url:
-        raise ConfigurationError(f"{what} {url!r} must be a URL without user name, query and fragment")
-    loopback = network.kind is NetworkKind.LOOPBACK and is_loopback(host)
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+def _check_host_is_local(what: str, url: str, network: Network) -> None:
+    """Refuse plain http to another machine already when it is saved: the fetcher would refuse it for ever."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not (network.kind is NetworkKind.LOOPBACK and is_loopback(parts.hostname or "")):
         raise ConfigurationError(
             f"{what} {url!r} must be https",
             hint="Plain http is for an issuer on this machine only, added with --network loopback.",

@@ -197,7 +197,9 @@ def _make(connection: Connection, row: Row[Any]) -> Publisher:
     resource = parse_resource(row.path)
     grouped: dict[tuple[str, str], list[str]] = {}
     condition, pin = tables.condition, tables.pin
-    rows = connection.execute(select(condition).where(condition.c.publisher_id == row.id).order_by(condition.c.claim))
+    rows = connection.execute(
+        select(condition).where(condition.c.publisher_id == row.id).order_by(condition.c.claim, condition.c.value)
+    )
     for item in rows:
         grouped.setdefault((item.claim, item.operator), []).append(item.value)
     pins = connection.execute(select(pin).where(pin.c.publisher_id == row.id).order_by(pin.c.claim))
