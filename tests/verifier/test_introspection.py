@@ -18,7 +18,7 @@ CREDENTIAL = "kl_rs_0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def introspection(endpoint: Endpoint) -> Iterator[Introspection]:
-    made = Introspection(f"{endpoint.url}/oauth/introspect", "hub", Secret(CREDENTIAL), timeout_seconds=0.5)
+    made = Introspection(f"{endpoint.url}/oauth/introspect", "hub", Secret(CREDENTIAL), timeout_seconds=10)
     yield made
     made.close()
 
