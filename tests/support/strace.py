@@ -26,7 +26,7 @@ class Call:
 
 
 def read_calls(trace: Path) -> list[Call]:
-    """Read a trace of `strace -f`; a call that another thread interrupted stands on two lines there, and is one here."""
+    """Read a trace of `strace -f`. A call that stands on two lines there, because another came between, is one here."""
     calls = []
     unfinished: dict[str, tuple[str, int]] = {}
     with trace.open(encoding="latin-1") as lines:

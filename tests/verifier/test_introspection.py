@@ -78,7 +78,9 @@ def test_answer_about_another_token_is_refused(
 
 
 @pytest.mark.parametrize(
-    "scope, expected", [("read", {"read"}), ("read write create", {"read", "write"}), ("", set())], ids=str
+    "scope, expected",
+    [("read", {"read"}), ("read write create", {"read", "write"}), ("", set())],
+    ids=["less", "more", "nothing"],
 )
 def test_answer_can_only_take_operations_away(
     introspection: Introspection, endpoint: Endpoint, mint: Mint, scope: str, expected: set[str]

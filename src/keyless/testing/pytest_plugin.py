@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def issuer() -> Iterator[FakeIssuer]:
     """A running `FakeIssuer` of the test's own."""
-    from keyless.testing.issuer import FakeIssuer  # noqa: PLC0415  # needs cryptography
+    from keyless.testing.issuer import FakeIssuer  # needs cryptography
 
     with FakeIssuer() as started:
         yield started
@@ -26,7 +26,7 @@ def issuer() -> Iterator[FakeIssuer]:
 @pytest.fixture
 def github_ci(issuer: FakeIssuer) -> Iterator[FakeGitHub]:
     """GitHub Actions around a push to `main` of `acme/widgets`; `.environ()` is what the job sees."""
-    from keyless.testing.github import FakeGitHub  # noqa: PLC0415  # as above
+    from keyless.testing.github import FakeGitHub  # as above
 
     with FakeGitHub(issuer) as started:
         yield started
@@ -35,6 +35,6 @@ def github_ci(issuer: FakeIssuer) -> Iterator[FakeGitHub]:
 @pytest.fixture
 def gitlab_ci(issuer: FakeIssuer) -> Callable[[str], FakeGitLab]:
     """A function from an audience to a GitLab job with an id token for it."""
-    from keyless.testing.gitlab import FakeGitLab  # noqa: PLC0415  # as above
+    from keyless.testing.gitlab import FakeGitLab  # as above
 
     return lambda audience: FakeGitLab(issuer, audience=audience)

@@ -86,7 +86,9 @@ def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, 
         if claim not in bound
     ]
     # M03, T86: an id is pinned only for whoever matched a name first, or the first stranger would own the publisher.
-    if first_use and not (exact if profile.repository_claim is None else profile.repository_claim in exact):
+    if first_use and not (
+        publisher.conditions if profile.repository_claim is None else profile.repository_claim in exact
+    ):
         name = profile.repository_claim or "sub"
         mismatches.append(Mismatch(name, "to be named by the publisher before its first use", attributes.get(name)))
     named = {condition.claim for condition in publisher.conditions}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keyless.testing import Clock, FakeIssuer, Fault
-from tests.server.doors.conftest import Service
+from tests.server.service import Service
 
 
 @pytest.fixture
@@ -55,9 +55,7 @@ def test_cold_cache_is_an_outage_and_recovers(service: Service, own_issuer: Fake
     assert service.exchange(token).status == 200
 
 
-def test_flood_of_random_kids_while_keys_rotate_refuses_no_good_token(
-    service: Service, own_issuer: FakeIssuer
-) -> None:
+def test_flood_of_random_kids_while_keys_rotate_refuses_no_good_token(service: Service, own_issuer: FakeIssuer) -> None:
     """K03, D9: an attacker's kids and a rotation at the same time: 200 or 503, never a 4xx for a good token."""
     assert service.exchange().status == 200
     good, bad = Counter[int](), Counter[int]()

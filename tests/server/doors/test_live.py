@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from keyless.secret import Secret
-from tests.server.doors.conftest import PUBLIC_URL, Service
+from tests.server.service import PUBLIC_URL, Service
 from tests.support.asgi import Answer, ask
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -18,7 +18,7 @@ from keyless.oidc.issuer import ReplayMode
 from keyless.server.doors.http import BODY_SECONDS
 from keyless.testing import DROP, FakeIssuer, Fault, unverified_claims
 from keyless.verifier.access_token import verify_access_token
-from tests.server.doors.conftest import PUBLIC_URL, Service
+from tests.server.service import PUBLIC_URL, Service
 from tests.support.asgi import Answer, ask, request
 
 JSON = {"Content-Type": "application/json"}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from keyless.oidc.issuer import Network, NetworkKind, ReplayMode
 from keyless.resource import parse_resource
@@ -23,20 +20,6 @@ from tests.support.asgi import Answer, ask
 PUBLIC_URL = "http://127.0.0.1:8080"
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
-
-
-@pytest.fixture(scope="session")
-def issuer() -> Iterator[FakeIssuer]:
-    """One issuer for all: making RSA keys takes longer than all the rest of a test."""
-    with FakeIssuer(clock=Clock()) as issuer:
-        yield issuer
-
-
-@pytest.fixture(scope="session")
-def other_issuer() -> Iterator[FakeIssuer]:
-    """A genuine issuer that nobody configured."""
-    with FakeIssuer(clock=Clock()) as issuer:
-        yield issuer
 
 
 class Service:
@@ -97,25 +80,3 @@ class Service:
         """Return kind and reason of every audit row, oldest first."""
         with sqlite3.connect(self.app.store.path) as connection:
             return list(connection.execute("SELECT kind, reason FROM audit_event ORDER BY id"))
-
-
-@pytest.fixture(scope="session")
-def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files after a service's first start; copied, so that not every test pays for migrating and making keys."""
-    directory = tmp_path_factory.mktemp("first-start")
-    TokenService(
-        Settings(public_url=PUBLIC_URL, database=directory / "keyless.db"), inside_url="http://127.0.0.1:1"
-    ).close()
-    return directory
-
-
-@pytest.fixture
-def service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
-    """A service that trusts one publisher of acme/model."""
-    directory = tmp_path / "service"
-    shutil.copytree(first_start, directory)
-    service = Service(directory, issuer)
-    service.add_publisher()
-    yield service
-    service.administration.close()
-    service.app.close()

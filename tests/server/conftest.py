@@ -1,0 +1,50 @@
+"""Fixtures of the service's tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keyless.server.app import TokenService
+from keyless.server.settings import Settings
+from keyless.testing import Clock, FakeIssuer
+from tests.server.service import PUBLIC_URL, Service
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[FakeIssuer]:
+    """One issuer for all: making RSA keys takes longer than all the rest of a test."""
+    with FakeIssuer(clock=Clock()) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def other_issuer() -> Iterator[FakeIssuer]:
+    """A genuine issuer that nobody configured."""
+    with FakeIssuer(clock=Clock()) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files after a service's first start; copied, so that not every test pays for migrating and making keys."""
+    directory = tmp_path_factory.mktemp("first-start")
+    TokenService(
+        Settings(public_url=PUBLIC_URL, database=directory / "keyless.db"), inside_url="http://127.0.0.1:1"
+    ).close()
+    return directory
+
+
+@pytest.fixture
+def service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
+    """A service that trusts one publisher of acme/model."""
+    directory = tmp_path / "service"
+    shutil.copytree(first_start, directory)
+    service = Service(directory, issuer)
+    service.add_publisher()
+    yield service
+    service.administration.close()
+    service.app.close()
