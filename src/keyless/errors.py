@@ -7,8 +7,10 @@ a token, key material or another party's policy. Pure: no imports from the proje
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+TYPE_CHECKING = False  # `typing` costs every job 3 ms, and nothing here needs it when it runs
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import ClassVar
 
 
 class Error(Exception):

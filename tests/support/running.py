@@ -34,11 +34,12 @@ def free_port() -> int:
 class RunningService:
     """A token service in a directory of its own, trusting one publisher of acme/model."""
 
-    def __init__(self, directory: Path, issuer: FakeIssuer, *, wrapper: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, issuer: FakeIssuer, *, wrapper: Sequence[str] = (), path: str = "") -> None:
         self.directory = directory
         self.issuer = issuer
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{path}"
+        self._path = path
         self.database = directory / "keyless.db"
         self._wrapper = tuple(wrapper)
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,9 +73,12 @@ class RunningService:
         ends_at = time.monotonic() + 30
         while time.monotonic() < ends_at:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                    return
-            except OSError:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", f"{self._path}/healthz")
+                connection.getresponse().read()
+                connection.close()
+                return
+            except (OSError, http.client.HTTPException):
                 if self._process.poll() is not None:
                     break
                 time.sleep(0.02)
@@ -82,18 +86,20 @@ class RunningService:
 
     def kill(self) -> None:
         """End the service, and whatever traces it, without any warning."""
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Ask the service to end."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> int:
+        """Ask the service to end and return its exit status."""
+        return self.end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            self._process.wait(20)
-            self._process = None
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and return the exit status; 0 when the service was not running."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        return process.wait(20)
 
     def mint(self, **claims: object) -> str:
         """Mint an id token that the publisher accepts."""
@@ -116,7 +122,7 @@ class RunningService:
         )
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("POST", "/oauth/token", body, {"Content-Type": "application/json"})
+            connection.request("POST", f"{self._path}/oauth/token", body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:

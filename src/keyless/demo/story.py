@@ -232,7 +232,10 @@ class Story:
     def _show_trail(self) -> None:
         tell = self.narrator
         tell.heading("The audit trail")
-        tell.say("What the service will remember of all this. Nothing in it helps anybody to get in.")
+        tell.say(
+            "What the service will remember of all this; nothing in it helps anybody to get in. `keyless audit list` "
+            "shows each row with its claims."
+        )
         for decision in self._trail.decisions:
             tell.line(decision.row())
         self.summary.events = len(self._trail.decisions)
