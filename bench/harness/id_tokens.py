@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import cryptography
+from cryptography.hazmat.backends.openssl.backend import backend as openssl
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
@@ -87,3 +89,8 @@ class Pool(AbstractContextManager["Pool"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._workers.shutdown(cancel_futures=True)
+
+
+def cryptography_version() -> str:
+    """Return the versions of `cryptography` and of the OpenSSL inside it."""
+    return f"{cryptography.__version__} ({openssl.openssl_version_text()})"

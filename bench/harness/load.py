@@ -55,6 +55,7 @@ def send(
         Failed: Any answer was not 200, or a connection failed.
     """
     mode = "once" if once else "round"
+    command: list[str | Path]
     wrk = shutil.which("wrk")
     if wrk:
         # wrk knows whole seconds only.

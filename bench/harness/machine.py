@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,12 @@ def busy_seconds() -> float:
     fields = [int(field) for field in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _iowait, irq, softirq = fields[:7]  # proc(5)
     return (user + nice + system + irq + softirq) / _TICKS_PER_SECOND
+
+
+def own_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended: the generator's, among others."""
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 @dataclass

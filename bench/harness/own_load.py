@@ -6,6 +6,7 @@ python own_load.py PORT PATH CONNECTIONS SECONDS TOKENS_FILE HEAD TAIL once|roun
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -20,7 +21,7 @@ class Load:
         self._requests = requests
         self._once = once
         self.sent = 0
-        self.stopping = False
+        self.stopping = asyncio.Event()
         self.exhausted = False
         self.milliseconds: list[float] = []
         self.failed: Counter[str] = Counter(status=0, connect=0, read=0, write=0, timeout=0)
@@ -28,8 +29,8 @@ class Load:
     def next_request(self) -> bytes | None:
         if self._once and self.sent == len(self._requests):
             self.exhausted = True
-            self.stopping = True
-        if self.stopping:
+            self.stopping.set()
+        if self.stopping.is_set():
             return None
         request = self._requests[self.sent % len(self._requests)]
         self.sent += 1
@@ -75,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._load.failed["status"] += head.split(b" ", 2)[1] != b"200"
         self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         self._load.failed["read"] += self._transport is not None
 
 
@@ -84,9 +85,9 @@ async def generate(port: int, connections: int, seconds: float, load: Load) -> f
     start = time.perf_counter()
     for _ in range(connections):
         await loop.create_connection(lambda: Connection(load), "127.0.0.1", port)
-    while not load.stopping and (left := start + seconds - time.perf_counter()) > 0:
-        await asyncio.sleep(min(left, 0.05))
-    load.stopping = True
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(load.stopping.wait(), start + seconds - time.perf_counter())
+    load.stopping.set()
     taken = time.perf_counter() - start
     await asyncio.sleep(0.2)  # the last answers; they are not timed out of the figures, only out of the wall rate
     return taken

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from harness.children import ROOT, Missing, beside_python, environment, free_port, run, serving
+from harness.exchange_figures import FASTAPI, FLOOR, OIDC_PROVIDER, SERVICE
 from harness.id_tokens import LIFETIME_SECONDS
 
 PEERS: Final = ROOT / "bench" / "peers"
@@ -72,11 +73,11 @@ class Scene:
 @contextmanager
 def bare_asgi(scene: Scene) -> Iterator[Server]:
     """Run the floor: the same server software with nothing behind it."""
-    port, name = free_port(), "bare ASGI"
+    port = free_port()
     command = scene.uvicorn(Path(sys.executable), "bare_asgi", port)
     log = scene.directory / "bare_asgi.log"
     with serving(command, port=port, log=log, core=scene.core, env=environment()) as child:
-        yield Server(name, child.pid, port, log, _form(RESOURCE), single_use=False)
+        yield Server(FLOOR, child.pid, port, log, _form(RESOURCE), single_use=False)
 
 
 @contextmanager
@@ -89,12 +90,24 @@ def keyless(scene: Scene) -> Iterator[Server]:
         f'listen = "127.0.0.1:{scene.service_port}"\n'
         f'inside_listen = "127.0.0.1:{free_port()}"\n'
     )
-    program, chosen = beside_python("keyless"), ["--config", config]
+    program = beside_python("keyless")
+    chosen: list[str | Path] = ["--config", config]
     if not program.exists():
-        raise Missing(f"keyless: {program} is not there (make env-dev)")
-    trust = [program, "trust"]
+        raise Missing(f"{SERVICE}: {program} is not there (make env-dev)")
+    trust: list[str | Path] = [program, "trust"]
     lasting = ["--max-lifetime", str(LIFETIME_SECONDS)]
-    issuer = [*trust, "issuer", "add", scene.issuer, "--kind", "github", "--network", "loopback", *lasting, *chosen]
+    issuer: list[str | Path] = [
+        *trust,
+        "issuer",
+        "add",
+        scene.issuer,
+        "--kind",
+        "github",
+        "--network",
+        "loopback",
+        *lasting,
+        *chosen,
+    ]
     run(issuer, env=environment())
     which = ["--repository", str(scene.claims["repository"]), "--repository-id", str(scene.claims["repository_id"])]
     which += ["--repository-owner-id", str(scene.claims["repository_owner_id"]), "--branch", "main"]
@@ -108,7 +121,7 @@ def keyless(scene: Scene) -> Iterator[Server]:
         env=environment(),
         path="/healthz",
     ) as child:
-        yield Server("keyless serve", child.pid, scene.service_port, log, _form(RESOURCE), single_use=True)
+        yield Server(SERVICE, child.pid, scene.service_port, log, _form(RESOURCE), single_use=True)
 
 
 @contextmanager
@@ -116,7 +129,7 @@ def oidc_provider(scene: Scene) -> Iterator[Server]:
     """Run the peer from the npm world."""
     node, installed = shutil.which("node"), ENVIRONMENTS / "oidc-provider"
     if node is None or not (installed / "node_modules" / "oidc-provider").is_dir():
-        raise Missing(f"oidc-provider: no node, or not installed in {installed.relative_to(ROOT)} (make env-bench)")
+        raise Missing(f"{OIDC_PROVIDER}: no node, or not installed in {installed.relative_to(ROOT)} (make env-bench)")
     # An ECMAScript module finds its packages from where it lies itself.
     shutil.copy(PEERS / "oidc_provider" / "server.mjs", installed / "server.mjs")
     port = free_port()
@@ -131,7 +144,7 @@ def oidc_provider(scene: Scene) -> Iterator[Server]:
         path="/.well-known/openid-configuration",
     ) as child:
         tail = _form(f"{scene.audience}/{RESOURCE}") + "&client_id=bench"
-        yield Server("oidc-provider 9", child.pid, port, log, tail, single_use=False)
+        yield Server(OIDC_PROVIDER, child.pid, port, log, tail, single_use=False)
 
 
 @contextmanager
@@ -139,13 +152,13 @@ def fastapi_pyjwt(scene: Scene) -> Iterator[Server]:
     """Run the reference peer."""
     python = peer_python()
     if python is None:
-        raise Missing("FastAPI + PyJWT + SQLAlchemy: .venvs/bench is not there (make env-bench)")
+        raise Missing(f"{FASTAPI}: .venvs/bench is not there (make env-bench)")
     port = free_port()
     env = scene.peer_config("fastapi_pyjwt", port)
     command = scene.uvicorn(python, "fastapi_pyjwt", port)
     log = scene.directory / "fastapi_pyjwt.log"
     with serving(command, port=port, log=log, core=scene.core, env=env) as child:
-        yield Server("FastAPI + PyJWT + SQLAlchemy", child.pid, port, log, _form(RESOURCE), single_use=False)
+        yield Server(FASTAPI, child.pid, port, log, _form(RESOURCE), single_use=False)
 
 
 def peer_python() -> Path | None:

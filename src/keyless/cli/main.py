@@ -17,6 +17,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "exec": ("keyless.cli.exec", "run a command that finds a fresh token by itself"),
     "id-token": ("keyless.cli.id_token", "print the CI job's own id token"),
     "providers": ("keyless.cli.providers", "show the CI platforms, and what this job can do"),
+    "doctor": ("keyless.cli.doctor", "check everything a token depends on, and say what to change"),
     "serve": ("keyless.server.cli.serve", "run the token service"),
     "trust": ("keyless.server.cli.trust", "say which CI jobs may publish to what"),
     "audit": ("keyless.server.cli.audit", "read the record of exchanges"),

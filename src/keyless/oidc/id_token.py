@@ -131,7 +131,7 @@ def read_unverified(token: str) -> UnverifiedIdToken:
 def _refuse_lookalike_names(names: Iterable[str]) -> None:
     """Refuse `Iss`, fullwidth `iss` and their like: another parser may read them as the registered claim (T16)."""
     for name in names:
-        # Neither folding nor NFKC makes an ASCII text shorter than what it came from, so a longer name is no lookalike.
+        # A text that folding and NFKC turn into ASCII only ever grows by it, so a longer name is no lookalike.
         # It must not reach `normalize` either: that takes quadratic time over a long run of combining marks.
         if len(name) > _LONGEST_REGISTERED:
             continue

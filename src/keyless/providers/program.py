@@ -135,7 +135,7 @@ def _drain(stream: IO[bytes], into: bytearray, limit: int, goes_on: bool) -> Non
             while chunk := os.read(stream.fileno(), 65_536):
                 if len(into) <= limit:
                     into += chunk
-                elif not goes_on:
+                if len(into) > limit and not goes_on:
                     return
     except (OSError, ValueError):
         return

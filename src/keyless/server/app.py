@@ -79,6 +79,8 @@ class TokenService:
             clock=clock,
         )
         checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
+        mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
+        self._hub_verifier = mounted[1] if mounted else None
         self.public = Router(
             {
                 "/oauth/token": {"POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)},
@@ -88,7 +90,7 @@ class TokenService:
                 "/healthz": {"GET": HealthDoor({})},
             },
             prefix=urlsplit(settings.public_url).path,
-            fallback=mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url),
+            fallback=mounted[0] if mounted else None,
         )
         self.inside = Router(
             {
@@ -100,6 +102,8 @@ class TokenService:
 
     def close(self) -> None:
         """Finish what is being written and let go of everything."""
+        if self._hub_verifier is not None:
+            self._hub_verifier.close()
         self.exchange.close()
         self._commit.close()
         self._housekeeping.close()

@@ -16,8 +16,12 @@ from keyless.server.store import Store
 from keyless.verifier import Introspection, Verifier
 
 
-def mount_hub(settings: Settings, store: Store, signing_keys: SigningKeys, *, inside_url: str) -> Door | None:
-    """Return the hub that serves what is not ours on the public listener, or `None` when none is configured.
+def mount_hub(
+    settings: Settings, store: Store, signing_keys: SigningKeys, *, inside_url: str
+) -> tuple[Door, Verifier] | None:
+    """Return the hub that serves what is not ours on the public listener, with the verifier to close at the end.
+
+    `None` when no hub is configured.
 
     Args:
         settings: `hub_directory` says where its repositories live.
@@ -40,4 +44,4 @@ def mount_hub(settings: Settings, store: Store, signing_keys: SigningKeys, *, in
         introspection=Introspection(f"{inside_url}/oauth/introspect", server.name, credential),
         fetch=lambda _url: signing_keys.jwks(),
     )
-    return create_hub(settings.hub_directory, verifier, public_url=settings.public_url)
+    return create_hub(settings.hub_directory, verifier, public_url=settings.public_url), verifier

@@ -1,0 +1,130 @@
+"""The figures of `exchange.py`: what was measured, the ratios that follow, and how they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from harness.figures import ratio, spread, table
+
+SERVICE: Final = "keyless serve"
+FLOOR: Final = "bare ASGI"
+OIDC_PROVIDER: Final = "oidc-provider 9"
+FASTAPI: Final = "FastAPI + PyJWT + SQLAlchemy"
+GOALS: Final = {"S2": FLOOR, "S3": OIDC_PROVIDER, "S4": FASTAPI}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One server under load for a moment."""
+
+    exchanges: int
+    cpu_seconds: float
+    wall_seconds: float
+    p50_ms: float
+    p99_ms: float
+    others_cores: float
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.exchanges / self.cpu_seconds
+
+    @property
+    def per_second(self) -> float:
+        return self.exchanges / self.wall_seconds
+
+
+@dataclass
+class Results:
+    """Everything that was measured."""
+
+    rounds: dict[tuple[str, int], list[Round]] = field(default_factory=dict)
+    loop: dict[int, list[float]] = field(default_factory=dict)
+    loop_json: str = ""
+    pss: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def rates(self, server: str, connections: int) -> list[float]:
+        return [entry.per_cpu_second for entry in self.rounds[server, connections]]
+
+
+def ratios(results: Results) -> list[dict[str, Any]]:
+    """Divide our figures by those measured beside them."""
+    names = {name for name, _ in results.rounds}
+    found: list[dict[str, Any]] = []
+    if SERVICE not in names:
+        return found
+    for connections in results.loop:
+        ours = results.rates(SERVICE, connections)
+        found.append(_ratio("S1", "the crypto loop", connections, ours, results.loop[connections]))
+        found += [
+            _ratio(goal, peer, connections, ours, results.rates(peer, connections))
+            for goal, peer in GOALS.items()
+            if peer in names
+        ]
+    for peer in (FLOOR, OIDC_PROVIDER):
+        if peer in names:
+            found.append(_ratio("M1", f"{peer}, memory", None, [results.pss[SERVICE]], [results.pss[peer]]))
+    return found
+
+
+def _ratio(
+    goal: str, peer: str, connections: int | None, ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, Any]:
+    return {"goal": goal, "to": peer, "connections": connections, "ratio": ratio(ours, theirs)}
+
+
+def print_report(results: Results) -> None:
+    for name, value in results.facts.items():
+        print(f"{name}: {value}")
+    servers = list(dict.fromkeys(name for name, _ in results.rounds))
+    for connections in results.loop:
+        rows_ = []
+        for name in servers:
+            entries = results.rounds[name, connections]
+            rows_.append(
+                [
+                    name,
+                    spread(entry.per_cpu_second for entry in entries).text(0),
+                    spread(entry.per_second for entry in entries).text(0),
+                    f"{spread(entry.p50_ms for entry in entries).median:.1f}",
+                    f"{spread(entry.p99_ms for entry in entries).median:.1f}",
+                    f"{results.pss[name]:.0f}",
+                ]
+            )
+        loop = f"crypto loop ({results.loop_json}), no HTTP, no store"
+        rows_.append([loop, spread(results.loop[connections]).text(0), "", "", "", ""])
+        head = [f"{connections} connections", "per CPU-second", "per second", "p50 ms", "p99 ms", "PSS MiB"]
+        print(f"\n{table(head, rows_)}")
+    lines = [
+        [f"{row['goal']}  {SERVICE} / {row['to']}", str(row["connections"] or ""), row["ratio"].text(3)]
+        for row in ratios(results)
+    ]
+    print(f"\n{table(['ratio, round by round', 'connections', 'median (min-max)'], lines)}")
+    for line in results.missing:
+        print(f"\nMISSING  {line}")
+
+
+def as_json(results: Results) -> dict[str, object]:
+    return {
+        "facts": results.facts,
+        "servers": [
+            {
+                "server": name,
+                "connections": connections,
+                "per_cpu_second": spread(entry.per_cpu_second for entry in entries).as_json(),
+                "per_second": spread(entry.per_second for entry in entries).as_json(),
+                "p50_ms": spread(entry.p50_ms for entry in entries).as_json(),
+                "p99_ms": spread(entry.p99_ms for entry in entries).as_json(),
+                "pss_mib": results.pss[name],
+            }
+            for (name, connections), entries in results.rounds.items()
+        ],
+        "crypto_loop_per_cpu_second": {
+            connections: spread(rates).as_json() for connections, rates in results.loop.items()
+        },
+        "ratios": [row | {"ratio": row["ratio"].as_json()} for row in ratios(results)],
+        "missing": results.missing,
+    }
