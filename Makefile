@@ -37,9 +37,11 @@ demo: env env-hf ## one CI job publishes a model and a dataset without a stored 
 	@$(BIN)/keyless demo --hf .venvs/hf-2.4.0/bin/hf $(ARGS)
 
 .PHONY: quick
-quick: env-dev ## lint and the fast tests (< 30 s)
+quick: env-dev ## lint and the tests that start no process (< 30 s)
 	@$(BIN)/ruff check --quiet .
-	@$(PYTEST) $(PARALLEL) -q --durations=0 --durations-min=2 -m 'not journey and not fault and not slow' $(ARGS)
+	@$(PYTEST) $(PARALLEL) -q --durations=3 -m 'not journey and not fault and not slow and not hypothesis' \
+		--ignore=tests/cli --ignore=tests/demo --ignore=tests/journeys --ignore=tests/server/cli \
+		--ignore=tests/test_package.py --ignore=tests/testing $(ARGS)
 
 .PHONY: test
 test: check ## everything that gates: lint, types, layers, all tests, the wheel (< 10 min)

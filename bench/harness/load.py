@@ -68,7 +68,7 @@ def send(
     with on_core(core):
         report = json.loads(run(command, env=environment()).strip().splitlines()[-1])
     failed = {kind: count for kind, count in report["failed"].items() if count}
-    if failed:
+    if failed or not report["answered"]:
         raise Failed(f"port {port}: {failed} among {report['answered']} answers; every one has to be a 200")
     return Answered(
         count=report["answered"],

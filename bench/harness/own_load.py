@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 
 class Load:
@@ -47,9 +48,8 @@ class Connection(asyncio.Protocol):
         self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
-            self._send()
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by descent
+        self._send()
 
     def _send(self) -> None:
         request = self._load.next_request()

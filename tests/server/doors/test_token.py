@@ -484,6 +484,21 @@ def test_every_granted_and_every_proven_refusal_has_a_row(service: Service) -> N
     ]
 
 
+def test_mistyped_known_claim_is_refused_with_a_row(service: Service) -> None:
+    """V10, D15: a list where the platform sends a text is refused, and the refusal is kept."""
+    refused(service.exchange(service.mint(job_workflow_ref=["acme/widgets"])), "token_rejected")
+    assert service.audit()[-1] == ("exchange.refused", "claim_invalid")
+
+
+def test_publisher_id_does_not_tell_what_it_belongs_to(service: Service) -> None:
+    """T94: a caller who names somebody's publisher is not told its resource."""
+    other = service.add_publisher("acme/private", pins={"repository_id": "1", "repository_owner_id": "2"})
+    answer = service.exchange(resource=None, client_id=other.id)
+
+    refused(answer, "no_matching_publisher")
+    assert "private" not in answer.body.decode()
+
+
 def test_flood_of_refusals_fills_no_disk(service: Service) -> None:
     """D15: an identity gets twenty rows a minute; what goes over is refused all the same."""
     answers = {service.exchange(service.mint(ref="refs/heads/dev")).status for _ in range(40)}
@@ -508,6 +523,7 @@ def test_publisher_removed_between_two_exchanges_grants_nothing(service: Service
         pytest.param({"resource": f"{PUBLIC_URL}/acme/model"}, 200, id="our URI"),
         pytest.param({"resource": None, "audience": "acme/model"}, 200, id="audience that is a resource"),
         pytest.param({"resource": None, "audience": "https://sts.example", "client_id": "PUB"}, 200, id="client_id"),
+        pytest.param({"resource": None, "audience": "sts.example", "client_id": "PUB"}, 200, id="one-word audience"),
         pytest.param({"resource": None, "identity_provider_id": "PUB"}, 200, id="identity_provider_id"),
         pytest.param({"resource": "acme/other", "client_id": "PUB"}, 400, id="resource wins"),
     ],

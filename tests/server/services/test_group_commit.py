@@ -288,3 +288,33 @@ def test_a_loop_that_closed_disturbs_nobody(disk: Disk, writer: GroupCommit) -> 
 
     assert asyncio.run(submit_all(writer, ["next"])) == [RECORDED]
     assert writer.healthy
+
+
+def test_a_caller_who_went_away_spends_nothing(disk: Disk, writer: GroupCommit) -> None:
+    """T50: a row whose caller is gone is not written, so the job can try again with the same id token."""
+
+    async def scenario() -> None:
+        held = await hold(disk, writer)
+        gone = asyncio.create_task(writer.submit(row("gone")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        disk.open.set()
+        await held
+        await writer.submit(row("next"))
+
+    asyncio.run(scenario())
+
+    assert disk.written == ["held", "next"]
+
+
+def test_an_answer_of_the_wrong_length_fails_the_batch_and_not_the_writer(disk: Disk) -> None:
+    """D17, D9: a bug in the store is an outage for its batch; nobody gets another's outcome or waits for ever."""
+    answers: list[list[Outcome]] = [[], [RECORDED]]
+    writer = GroupCommit(lambda _rows: answers.pop(0))
+    first = asyncio.run(submit_all(writer, ["a"]))
+    second = asyncio.run(submit_all(writer, ["b"]))
+    writer.close()
+
+    assert isinstance(first[0], UnavailableError)
+    assert second == [RECORDED]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keyless.server.services.refusals import (
-    MAX_IDENTITIES,
     ROWS_IN_ALL,
     ROWS_PER_IDENTITY,
+    ROWS_PER_ISSUER,
     WINDOW_SECONDS,
     RefusalBudget,
 )
@@ -23,7 +23,7 @@ def clock() -> Clock:
 def test_an_identity_has_a_number_of_rows(clock: Clock) -> None:
     """D15: what goes over is counted, not kept."""
     budget = RefusalBudget(clock=clock)
-    spent = [budget.spend("1:acme") for _ in range(ROWS_PER_IDENTITY + 5)]
+    spent = [budget.spend(1, "acme") for _ in range(ROWS_PER_IDENTITY + 5)]
 
     assert spent == [True] * ROWS_PER_IDENTITY + [False] * 5
     assert budget.dropped == 5
@@ -33,18 +33,27 @@ def test_one_identity_does_not_use_up_anothers_rows(clock: Clock) -> None:
     """D15, T105."""
     budget = RefusalBudget(clock=clock)
     for _ in range(1000):
-        budget.spend("1:loud")
+        budget.spend(1, "loud")
 
-    assert budget.spend("1:quiet")
+    assert budget.spend(1, "quiet")
 
 
 def test_all_together_have_a_number_of_rows(clock: Clock) -> None:
-    """D15, T108: many identities are no way round the bound."""
+    """D15, T108: many identities and many issuers are no way round the bound."""
     budget = RefusalBudget(clock=clock)
-    spent = sum(budget.spend(f"1:{n}") for n in range(ROWS_IN_ALL + 100))
+    spent = sum(budget.spend(n % 3, str(n)) for n in range(ROWS_IN_ALL + 100))
 
     assert spent == ROWS_IN_ALL
     assert budget.dropped == 100
+
+
+def test_one_issuer_leaves_rows_for_the_others(clock: Clock) -> None:
+    """D15, T105: whoever owns sixty repositories on one platform silences nobody on another."""
+    budget = RefusalBudget(clock=clock)
+    spent = sum(budget.spend(1, str(n)) for n in range(ROWS_IN_ALL))
+
+    assert spent == ROWS_PER_ISSUER
+    assert budget.spend(2, "acme")
 
 
 @pytest.mark.parametrize(("seconds", "allowed"), [(WINDOW_SECONDS - 0.001, False), (WINDOW_SECONDS, True)])
@@ -52,26 +61,26 @@ def test_the_next_window_begins_anew(clock: Clock, seconds: float, allowed: bool
     """D15."""
     budget = RefusalBudget(clock=clock)
     for _ in range(ROWS_PER_IDENTITY):
-        budget.spend("1:acme")
+        budget.spend(1, "acme")
     clock.advance(seconds)
 
-    assert budget.spend("1:acme") is allowed
+    assert budget.spend(1, "acme") is allowed
 
 
 def test_a_clock_that_jumps_back_begins_anew_and_fails_nobody(clock: Clock) -> None:
     """T53."""
     budget = RefusalBudget(clock=clock)
     for _ in range(ROWS_PER_IDENTITY):
-        budget.spend("1:acme")
+        budget.spend(1, "acme")
     clock.advance(-3600)
 
-    assert budget.spend("1:acme")
+    assert budget.spend(1, "acme")
 
 
 def test_memory_is_bounded(clock: Clock) -> None:
-    """T40: identities come from tokens."""
+    """T40: identities come from tokens; only those with a row are remembered."""
     budget = RefusalBudget(clock=clock)
-    for n in range(MAX_IDENTITIES + 10):
-        budget.spend(f"1:{n}")
+    for n in range(ROWS_IN_ALL * 3):
+        budget.spend(n % 5, str(n))
 
-    assert len(budget._spent) <= MAX_IDENTITIES
+    assert len(budget._spent) <= ROWS_IN_ALL

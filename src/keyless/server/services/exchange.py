@@ -23,7 +23,7 @@ from keyless.errors import (
     UntrustedIssuerError,
 )
 from keyless.issuers import Profile, profile_for
-from keyless.issuers.profile import as_text
+from keyless.issuers.profile import Attributes, as_text
 from keyless.jose.jwk import PublicKey
 from keyless.jose.signing import SigningKey
 from keyless.oidc.id_token import (
@@ -167,11 +167,14 @@ class ExchangeService:
                 leeway_seconds=self._leeway_seconds,
                 required_claims=profile.required_claims,
             )
+            attributes = profile.attributes(token.claims)
         except ClaimError as error:  # raised only after the signature proved good: worth an audit row (D15)
             await self._record_refusal(error.code, unverified, issuer, profile, request, caller, [f"{error}"])
             raise
         for _attempt in range(_MAX_MATCH_ATTEMPTS):
-            issued, mode, outcome = await self._match_and_commit(token, unverified, profile, request, caller)
+            issued, mode, outcome = await self._match_and_commit(
+                token, attributes, unverified, profile, request, caller
+            )
             match outcome.verdict:
                 case Verdict.GRANTED:
                     return issued
@@ -198,6 +201,7 @@ class ExchangeService:
     async def _match_and_commit(
         self,
         token: VerifiedIdToken,
+        attributes: Attributes,
         unverified: UnverifiedIdToken,
         profile: Profile,
         request: TokenRequest,
@@ -207,7 +211,6 @@ class ExchangeService:
         resource = request.resource
         if resource is None and request.publisher_id is not None:
             resource = self._store.resource_of_publisher(request.publisher_id)
-        attributes = profile.attributes(token.claims)
         publishers: tuple[Publisher, ...] = ()
         if resource is not None:
             publishers = self._store.publishers(resource, token.issuer.id)
@@ -287,7 +290,7 @@ class ExchangeService:
         """Keep a refusal that follows a good signature: one row, within the identity's budget (D15)."""
         claims = unverified.unverified_claims
         identity = "/".join(str(as_text(claims.get(name))) for name in profile.required_pins(issuer))
-        if not self._refusals.spend(f"{issuer.id}:{identity}"):
+        if not self._refusals.spend(issuer.id, identity):
             return
         await self._committer.submit(
             Refusal(
@@ -345,7 +348,8 @@ def _no_match(
     token: VerifiedIdToken,
 ) -> NoMatchingPublisherError:
     """Say what differs: to everyone the caller's own claims, to the proven owner also which of them (D12, T94, T95)."""
-    target = resource.short if resource is not None else request.publisher_id or ""
+    # Who named a publisher is told of it, not of its resource: an id must not tell what it belongs to (T94).
+    target = request.publisher_id or (resource.short if resource is not None else "")
     own = {name: text for name in profile.subject_claims if (text := as_text(token.claims.get(name))) is not None}
     shown = ", ".join(f"{name} {printable(own[name])}" for name in list(own)[:8]) or f"sub {printable(token.subject)}"
     message = f"no trusted publisher of {printable(target)} accepts this id token, which says: {shown}"

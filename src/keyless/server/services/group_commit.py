@@ -85,13 +85,27 @@ class GroupCommit:
     def _write(self) -> None:
         while True:
             batch, closing = self._gather()
-            late = [item for item in batch if self._monotonic() - item.since > MAX_WAIT_SECONDS]
-            batch = [item for item in batch if item not in late] if late else batch
-            _answer(late, [UnavailableError("the exchange waited too long", retry_after=1)] * len(late))
+            # Who has gone away must not have his id token spent for him.
+            batch = [item for item in batch if not item.answer.cancelled()]
+            now = self._monotonic()
+            late = [item for item in batch if now - item.since > MAX_WAIT_SECONDS]
+            _refuse(late, "the exchange waited too long")
+            batch = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
             if batch:
                 _answer(batch, self._outcomes([item.row for item in batch]))
             if closing:
+                self._drain()
                 return
+
+    def _drain(self) -> None:
+        """Answer those who came while the last batch was written: they wait for nobody else."""
+        while True:
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            if item is not None:
+                _refuse([item], "the service is shutting down")
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         first = self._waiting.get()
@@ -110,12 +124,19 @@ class GroupCommit:
 
     def _outcomes(self, rows: Sequence[Grant | Refusal]) -> Sequence[Outcome | Exception]:
         try:
-            return self._commit(rows)
+            outcomes = self._commit(rows)
+            if len(outcomes) != len(rows):
+                raise RuntimeError(f"{len(outcomes)} outcomes for {len(rows)} rows")  # noqa: TRY301 - handled below
+            return outcomes
         except UnavailableError as error:
             return [error] * len(rows)
         except Exception:  # noqa: BLE001 - the thread must survive a bug, or one bad batch ends the service for everybody
             _log.exception("a batch of %d rows failed", len(rows))
             return [UnavailableError("the store failed", retry_after=5)] * len(rows)
+
+
+def _refuse(items: Sequence[_Waiting], why: str) -> None:
+    _answer(items, [UnavailableError(why, retry_after=1) for _ in items])
 
 
 def _answer(batch: Sequence[_Waiting], outcomes: Sequence[Outcome | Exception]) -> None:

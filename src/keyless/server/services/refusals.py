@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 WINDOW_SECONDS: Final = 60
 ROWS_PER_IDENTITY: Final = 20  # in a window; a person who tries things stays below
-ROWS_IN_ALL: Final = 1200  # in a window; about 10 MiB a day at the most
-MAX_IDENTITIES: Final = 10_000
+ROWS_PER_ISSUER: Final = 600  # in a window, so that one hostile issuer's tenants cannot use up everybody's rows
+ROWS_IN_ALL: Final = 1200  # in a window: some 1.7 million rows a day at the very worst, and no identity above twenty
 
 
 class RefusalBudget:
@@ -21,21 +21,24 @@ class RefusalBudget:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._window = 0
-        self._spent: OrderedDict[str, int] = OrderedDict()
-        self._spent_in_all = 0
+        self._spent: Counter[tuple[int, str]] = Counter()  # at most ROWS_IN_ALL entries: only who got a row is in it
+        self._spent_by_issuer: Counter[int] = Counter()
         self.dropped = 0
 
-    def spend(self, identity: str) -> bool:
-        """Tell whether this refusal still gets a row."""
+    def spend(self, issuer_id: int, identity: str) -> bool:
+        """Tell whether this refusal of an issuer's identity still gets a row."""
         window = int(self._clock() // WINDOW_SECONDS)
         if window != self._window:
-            self._window, self._spent_in_all = window, 0
+            self._window = window
             self._spent.clear()
-        spent = self._spent.get(identity, 0)
-        full = len(self._spent) >= MAX_IDENTITIES and identity not in self._spent
-        if spent >= ROWS_PER_IDENTITY or self._spent_in_all >= ROWS_IN_ALL or full:
+            self._spent_by_issuer.clear()
+        if (
+            self._spent[issuer_id, identity] >= ROWS_PER_IDENTITY
+            or self._spent_by_issuer[issuer_id] >= ROWS_PER_ISSUER
+            or self._spent_by_issuer.total() >= ROWS_IN_ALL
+        ):
             self.dropped += 1
             return False
-        self._spent[identity] = spent + 1
-        self._spent_in_all += 1
+        self._spent[issuer_id, identity] += 1
+        self._spent_by_issuer[issuer_id] += 1
         return True

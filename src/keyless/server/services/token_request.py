@@ -159,7 +159,8 @@ def _select_target(members: Mapping[str, str], public_url: str) -> tuple[Resourc
             return parse_resource(resource, base_url=public_url), None
         except ResourceSyntaxError as error:
             raise RequestError(f"the parameter resource cannot be served: {error}") from None
-    if audience := members.get("audience"):
+    # One word alone is rather another service's audience than a user's name; users have `resource`, or `users/NAME`.
+    if (audience := members.get("audience")) and "/" in audience:
         try:
             return parse_resource(audience, base_url=public_url), None
         except ResourceSyntaxError:
