@@ -34,7 +34,9 @@ def free_port() -> int:
 class RunningService:
     """A token service in a directory of its own, trusting one publisher of acme/model."""
 
-    def __init__(self, directory: Path, issuer: FakeIssuer, *, wrapper: Sequence[str] = (), path: str = "") -> None:
+    def __init__(
+        self, directory: Path, issuer: FakeIssuer, *, wrapper: Sequence[str] = (), path: str = "", hub: bool = False
+    ) -> None:
         self.directory = directory
         self.issuer = issuer
         self.port = free_port()
@@ -43,9 +45,11 @@ class RunningService:
         self.database = directory / "keyless.db"
         self._wrapper = tuple(wrapper)
         self._process: subprocess.Popen[bytes] | None = None
+        if hub:
+            (directory / "hub").mkdir()
         (directory / "keyless.toml").write_text(
             f'public_url = "{self.url}"\ndatabase = "keyless.db"\nlisten = "127.0.0.1:{self.port}"\n'
-            'inside_listen = "127.0.0.1:0"\nlog_level = "warning"\n'
+            'inside_listen = "127.0.0.1:0"\nlog_level = "warning"\n' + ('hub_directory = "hub"\n' if hub else "")
         )
         with open_store(self.database) as store:
             store.ensure_default_resource_server(self.url, "keyless")
@@ -60,6 +64,10 @@ class RunningService:
                 )
             )
             administration.close()
+
+    def administration(self) -> Administration:
+        """Return the administration of the service's database, as another process would have it."""
+        return Administration(self.database, actor="cli:test")
 
     def start(self) -> None:
         """Start the service and wait until it answers."""
@@ -105,7 +113,7 @@ class RunningService:
         """Mint an id token that the publisher accepts."""
         return self.issuer.mint(github_claims(aud=self.url, **claims))
 
-    def exchange(self, id_token: str | None = None) -> tuple[int, dict[str, object]]:
+    def exchange(self, id_token: str | None = None, *, resource: str = "acme/model") -> tuple[int, dict[str, object]]:
         """Exchange an id token over HTTP.
 
         Raises:
@@ -117,7 +125,7 @@ class RunningService:
                 "grant_type": GRANT,
                 "subject_token_type": ID_TOKEN,
                 "subject_token": id_token or self.mint(),
-                "resource": "acme/model",
+                "resource": resource,
             }
         )
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

@@ -130,6 +130,9 @@ class TokenRequest(CanMint):
             return read_token_file(f"{self._directory}/{name}", source="the pod", missing_hint=_AUTOMOUNT_HINT)
 
         api_token, namespace = read("token"), read("namespace")
+        authority = f"{self._directory}/ca.crt"
+        if not os.access(authority, os.R_OK):
+            raise MintError("the pod does not have the certificate of its cluster (ca.crt)", hint=_AUTOMOUNT_HINT)
         account = _service_account(api_token)
         words = Words(_LEG, refused=_REFUSED, outage="The cluster's API server does not answer this pod.")
         answer = ask(
@@ -148,7 +151,7 @@ class TokenRequest(CanMint):
             ).encode(),
             secrets=[api_token],
             accepted=(200, 201),
-            send=sender(f"{self._directory}/ca.crt"),
+            send=sender(authority),
         )
         status = read_json(answer, words).get("status")
         return Secret(as_token(status.get("token") if isinstance(status, dict) else None, answer, words))

@@ -46,7 +46,7 @@ class FileToken(CanMint):
         variables: Variables that lead to it.
         audience_hint: What to do about another audience, with `{audience}` in it; `None` for a platform whose audience
             is fixed, so that only the token service can say whether it will do.
-        missing_hint: What to do when the file is not there.
+        missing_hint: What to do when the file is not there; `{audience}` as above.
     """
 
     __slots__ = ("_audience_hint", "_missing_hint", "_path", "_source")
@@ -72,12 +72,12 @@ class FileToken(CanMint):
         with import_lock:
             from keyless.providers.unverified import check_audience, read_unverified_claims
 
-        token = read_token_file(self._path, source=self._source, missing_hint=self._missing_hint)
+        missing_hint = self._missing_hint.replace("{audience}", audience)  # not str.format: hints hold other braces
+        token = read_token_file(self._path, source=self._source, missing_hint=missing_hint)
         source = f"the file of {self._source}"
         if self._audience_hint is None:
             read_unverified_claims(token, source=source)
         else:
-            # Not str.format: a hint holds braces of its own.
             hint = self._audience_hint.replace("{audience}", audience)
             check_audience(token, audience, source=source, hint=hint)
         return Secret(token)

@@ -159,18 +159,22 @@ def _result(seen: str, problems: list[str], fixes: list[str]) -> Check:
 def publisher_command(claims: Mapping[str, object], resource: str) -> str | None:
     """Return the command with which the owner of a resource would trust exactly this job, or `None`.
 
-    The values are the job's own; each is quoted for a shell, since a branch may have any name.
+    The values are the job's own; each is quoted for a shell, since a branch may have any name. None for a run that may
+    be a stranger's: nobody should be led to trust that.
     """
     texts = as_texts(claims)
     issuer = texts.get("iss", "")
+    if texts.get("event_name") in GUARDED_EVENTS or texts.get("pipeline_source") in GUARDED_SOURCES:
+        return None
     if "repository_id" in texts:
         kind, name = github_place(texts)
         provider, default = "github", GITHUB_ISSUER
-        options = [("repository", texts.get("repository")), (kind if kind != "ref" else "claim", name)]
-        if kind == "ref":
-            options[1] = ("claim", f"ref={name}")
-        options += [
+        called = texts.get("job_workflow_ref", texts.get("workflow_ref", ""))
+        options = [
+            ("repository", texts.get("repository")),
+            ("claim", f"ref={name}") if kind == "ref" else (kind, name),
             ("workflow", workflow_file(texts.get("workflow_ref", ""))),
+            ("claim", f"job_workflow={called.partition('@')[0]}" if called != texts.get("workflow_ref") else None),
             ("environment", texts.get("environment")),
             ("repository-id", texts.get("repository_id")),
             ("repository-owner-id", texts.get("repository_owner_id")),

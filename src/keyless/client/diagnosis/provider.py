@@ -64,7 +64,11 @@ def near_platforms(environ: Mapping[str, str], audience: str, chosen: str) -> li
         if chosen == provider.NAME:
             continue
         found = provider.detect(environ, audience)
-        if found is not None:
+        if found is None:
+            continue
+        if chosen == HANDED_OVER:  # the platform's own way does not matter, unless it would be the better one
+            near.append(f"{provider.TITLE}{', which could mint' if isinstance(found, CanMint) else ''}")
+        else:
             near.append(f"{provider.TITLE}{', which cannot mint' if isinstance(found, CannotMint) else ''}")
     other = find_other(environ)
     if other is not None:

@@ -126,7 +126,7 @@ class GroupCommit:
         try:
             outcomes = self._commit(rows)
             if len(outcomes) != len(rows):
-                raise RuntimeError(f"{len(outcomes)} outcomes for {len(rows)} rows")  # noqa: TRY301 - handled below
+                raise RuntimeError(f"{len(outcomes)} outcomes for {len(rows)} rows")
             return outcomes
         except UnavailableError as error:
             return [error] * len(rows)
