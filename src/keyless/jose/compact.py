@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from keyless.errors import MalformedTokenError
 from keyless.jose.json import parse_json_object
 
 MAX_TOKEN_CHARS: Final = 32 * 1024  # V01; real id tokens stay below 4 KiB
+MAX_CACHED_HEADER_CHARS: Final = 1024  # bounds the header cache to some 300 KiB, whatever strangers send
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 # The last character of a segment carries 2 or 4 unused bits; they must be zero (RFC 4648 section 3.5), or one token
@@ -49,11 +53,17 @@ def b64url_encode(data: bytes) -> str:
 class CompactJws:
     """Hold the parts of a token whose signature nobody has checked yet."""
 
-    unverified_header: dict[str, object]
+    unverified_header: Mapping[str, object]
     header_segment: str
     unverified_payload: bytes
     signing_input: bytes
     signature: bytes
+
+
+@lru_cache(maxsize=256)
+def _parse_header(header_segment: str) -> Mapping[str, object]:
+    """Parse a header; the tokens of one key share theirs to the byte, so a service sees a handful of them."""
+    return MappingProxyType(parse_json_object(b64url_decode(header_segment)))
 
 
 def parse_compact(token: str, *, max_chars: int = MAX_TOKEN_CHARS) -> CompactJws:
@@ -75,6 +85,7 @@ def parse_compact(token: str, *, max_chars: int = MAX_TOKEN_CHARS) -> CompactJws
         raise MalformedTokenError("a segment of the token is empty")
     payload = b64url_decode(payload_segment)
     signature = b64url_decode(signature_segment)
-    header = parse_json_object(b64url_decode(header_segment))
+    parse_header = _parse_header if len(header_segment) <= MAX_CACHED_HEADER_CHARS else _parse_header.__wrapped__
+    header = parse_header(header_segment)
     signing_input = token[: len(header_segment) + 1 + len(payload_segment)].encode("ascii")
     return CompactJws(header, header_segment, payload, signing_input, signature)

@@ -18,9 +18,11 @@ from keyless.jose.algorithms import PrivateKeyMaterial, key_fits, sign
 from keyless.jose.compact import b64url_encode
 from keyless.jose.jwk import PublicKey, public_jwk, thumbprint
 
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # `json.dumps` would make one for each token
+
 
 def _encode(value: Mapping[str, object]) -> str:
-    return b64url_encode(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+    return b64url_encode(_encoder.encode(dict(value)).encode())
 
 
 @dataclass(frozen=True, slots=True)

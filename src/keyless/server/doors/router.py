@@ -30,10 +30,9 @@ class Router:
         if methods is None and self._fallback is not None:
             await self._fallback(scope, receive, send)
             return
-        request_id = caller_of(scope).request_id
         if methods is None:
             content = {"error": "not_found", "error_description": "there is nothing at this path"}
-            await send_json(send, 404, content, request_id=request_id)
+            await send_json(send, 404, content, request_id=caller_of(scope).request_id)
             return
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if (door := methods.get(method)) is None:
@@ -42,7 +41,7 @@ class Router:
                 send,
                 405,
                 {"error": "method_not_allowed", "error_description": f"this path takes {allowed}"},
-                request_id=request_id,
+                request_id=caller_of(scope).request_id,
                 headers=[(b"allow", allowed.encode("ascii"))],
             )
             return

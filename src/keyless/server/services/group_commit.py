@@ -1,13 +1,15 @@
 """Many exchanges, one sync: callers wait while one thread writes whatever has gathered (D17).
 
-The writer takes all that is waiting, commits it as one transaction and answers each caller with its own outcome. While
-it syncs, the next batch gathers, so batches grow with load and a lone caller never waits for company. Who has waited
-too long is refused with 503 before anything of theirs is written (admission by time waited).
+Rows gather on the event loop. At the end of a loop turn all of them go to the writer as one batch; while it writes and
+syncs, the next batch gathers, and goes when the last one's callers have been answered. So batches grow with load, a
+lone caller never waits for company, and the writer is woken once a batch, not once a row. Who has waited too long is
+refused with 503 before anything of his is written (admission by time waited).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -34,6 +36,9 @@ class _Waiting:
     answer: asyncio.Future[Outcome]
 
 
+_Answer = tuple[_Waiting, Outcome | Exception]
+
+
 class GroupCommit:
     """Gather rows from the event loop and commit them together on a thread of their own.
 
@@ -51,9 +56,12 @@ class GroupCommit:
     ) -> None:
         self._commit = commit
         self._monotonic = monotonic
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="keyless-commit", daemon=True)
+        self._lock = threading.Lock()  # around the list and the flag; held for a few instructions
+        self._gathering: list[_Waiting] = []
+        self._in_flight = False
+        self._batches: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._closing = False
+        self._thread = threading.Thread(target=self._write, name="keyless-commit", daemon=True)
         self._thread.start()
 
     @property
@@ -67,60 +75,63 @@ class GroupCommit:
         Raises:
             UnavailableError: The store is down, the queue is full, or the wait was too long. Nothing was granted.
         """
-        if not self.healthy:
-            raise UnavailableError("the service is shutting down", retry_after=2)
-        if self._waiting.qsize() >= MAX_WAITING:
-            raise UnavailableError("too many exchanges are waiting", retry_after=1)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Outcome] = loop.create_future()
-        self._waiting.put(_Waiting(row, self._monotonic(), loop, answer))
-        return await answer
+        item = _Waiting(row, self._monotonic(), loop, loop.create_future())
+        with self._lock:
+            # Under the lock, so that nobody is left behind by a `close` in another thread.
+            if not self.healthy:
+                raise UnavailableError("the service is shutting down", retry_after=2)
+            if len(self._gathering) >= MAX_WAITING:
+                raise UnavailableError("too many exchanges are waiting", retry_after=1)
+            self._gathering.append(item)
+            first = len(self._gathering) == 1 and not self._in_flight
+        if first:
+            loop.call_soon(self._hand_over)  # after this turn, so that its other callers come along
+        return await item.answer
 
     def close(self) -> None:
         """Write what is waiting, then stop."""
-        self._closing = True
-        self._waiting.put(None)
+        with self._lock:
+            self._closing = True
+        self._batches.put(None)
         self._thread.join()
 
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._in_flight or not self._gathering:
+                return
+            batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
+            self._in_flight = True
+        self._batches.put(batch)
+
     def _write(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            answers = self._settle(batch)
+            with self._lock:
+                self._in_flight = False
+            if not _deliver(answers, then=self._hand_over):
+                self._hand_over()  # the callers' loop is gone; another one may have gathered rows meanwhile
         while True:
-            batch, closing = self._gather()
-            # Who has gone away must not have his id token spent for him.
-            batch = [item for item in batch if not item.answer.cancelled()]
-            now = self._monotonic()
-            late = [item for item in batch if now - item.since > MAX_WAIT_SECONDS]
-            _refuse(late, "the exchange waited too long")
-            batch = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
-            if batch:
-                _answer(batch, self._outcomes([item.row for item in batch]))
-            if closing:
-                self._drain()
+            with self._lock:
+                batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
+            if not batch:
                 return
+            _deliver(self._settle(batch))
 
-    def _drain(self) -> None:
-        """Answer those who came while the last batch was written: they wait for nobody else."""
-        while True:
-            try:
-                item = self._waiting.get_nowait()
-            except queue.Empty:
-                return
-            if item is not None:
-                _refuse([item], "the service is shutting down")
-
-    def _gather(self) -> tuple[list[_Waiting], bool]:
-        first = self._waiting.get()
-        if first is None:
-            return [], True
-        batch = [first]
-        while len(batch) < MAX_BATCH:
-            try:
-                item = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                return batch, True
-            batch.append(item)
-        return batch, False
+    def _settle(self, batch: list[_Waiting]) -> list[_Answer]:
+        """Write a batch and pair each of its callers with what became of his row."""
+        now = self._monotonic()
+        # Who has gone away must not have his id token spent for him.
+        batch = [item for item in batch if not item.answer.cancelled()]
+        on_time = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
+        answers: list[_Answer] = [
+            (item, UnavailableError("the exchange waited too long", retry_after=1))
+            for item in batch
+            if now - item.since > MAX_WAIT_SECONDS
+        ]
+        if on_time:
+            answers += zip(on_time, self._outcomes([item.row for item in on_time]), strict=True)
+        return answers
 
     def _outcomes(self, rows: Sequence[Grant | Refusal]) -> Sequence[Outcome | Exception]:
         try:
@@ -135,26 +146,29 @@ class GroupCommit:
             return [UnavailableError("the store failed", retry_after=5)] * len(rows)
 
 
-def _refuse(items: Sequence[_Waiting], why: str) -> None:
-    _answer(items, [UnavailableError(why, retry_after=1) for _ in items])
+def _deliver(answers: Sequence[_Answer], *, then: Callable[[], None] | None = None) -> bool:
+    """Answer callers on their own loops, then call `then` on the last of these; false when there was none to call it.
+
+    A loop that has closed meanwhile has nobody left to answer.
+    """
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for item, outcome in answers:
+        by_loop.setdefault(item.loop, []).append((item, outcome))
+    called = False
+    for loop, share in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set_all, share, then)
+            called = True
+    return called
 
 
-def _answer(batch: Sequence[_Waiting], outcomes: Sequence[Outcome | Exception]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome | Exception]]] = {}
-    for item, outcome in zip(batch, outcomes, strict=True):
-        by_loop.setdefault(item.loop, []).append((item.answer, outcome))
-    for loop, answers in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_set_all, answers)
-        except RuntimeError:  # the loop closed while we wrote: nobody is left to answer
-            continue
-
-
-def _set_all(answers: Sequence[tuple[asyncio.Future[Outcome], Outcome | Exception]]) -> None:
-    for future, outcome in answers:
-        if future.done():  # the caller went away
+def _set_all(answers: Sequence[_Answer], then: Callable[[], None] | None) -> None:
+    for item, outcome in answers:
+        if item.answer.done():  # the caller went away
             continue
         if isinstance(outcome, Exception):
-            future.set_exception(outcome)
+            item.answer.set_exception(outcome)
         else:
-            future.set_result(outcome)
+            item.answer.set_result(outcome)
+    if then is not None:
+        then()
