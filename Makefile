@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old
+.PHONY: env env-dev env-hf env-hf-old env-bench
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -31,17 +31,28 @@ env-hf:
 	@$(ENSURE) .venvs/hf-2.4.0 requirements/hf-2.4.0.txt
 env-hf-old:
 	@$(ENSURE) .venvs/hf-1.19.0 requirements/hf-1.19.0.txt
+# The peers of the benchmarks. Without npm one of them is left out, and the output says so.
+NODE_PEER := .venvs/oidc-provider/node_modules
+env-bench: $(if $(shell command -v npm),$(NODE_PEER))
+	@$(ENSURE) .venvs/bench bench/requirements.txt
+$(NODE_PEER): bench/peers/oidc_provider/package-lock.json
+	@echo "installing $<"; mkdir -p $(@D); cp $< bench/peers/oidc_provider/package.json $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: demo
 demo: env env-hf ## one CI job publishes a model and a dataset without a stored secret; then six refusals
 	@$(BIN)/keyless demo --hf .venvs/hf-2.4.0/bin/hf $(ARGS)
 
+# Left out of `make quick`: what starts processes, or changes a whole service a hundred times.
+SLOW := cli client/test_diagnosis.py client/test_fork.py demo journeys server/cli server/doors/test_token.py \
+	test_import_cost.py test_package.py testing
+
 .PHONY: quick
 quick: env-dev ## lint and the tests that start no process (< 30 s)
 	@$(BIN)/ruff check --quiet .
 	@$(PYTEST) $(PARALLEL) -q --durations=3 -m 'not journey and not fault and not slow and not hypothesis' \
-		--ignore=tests/cli --ignore=tests/demo --ignore=tests/journeys --ignore=tests/server/cli \
-		--ignore=tests/test_package.py --ignore=tests/testing $(ARGS)
+		$(addprefix --ignore=tests/,$(SLOW)) $(ARGS)
 
 .PHONY: test
 test: check ## everything that gates: lint, types, layers, all tests, the wheel (< 10 min)
@@ -61,13 +72,13 @@ fmt: env-dev ## format the code and mend what the linter can
 
 .PHONY: journeys
 journeys: env-dev env-hf env-hf-old ## whole CI jobs with the real hf client, 2.4.0 and 1.19.0
-	@$(PYTEST) $(PARALLEL) -m 'journey and not newest' $(ARGS)
+	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: journeys-newest
 journeys-newest: env-dev ## the same with the newest huggingface_hub there is (never gates)
 	@$(PYTHON) -m venv .venvs/hf-newest
 	@.venvs/hf-newest/bin/python -m pip install --quiet --upgrade huggingface_hub
-	@KEYLESS_TEST_HF=.venvs/hf-newest/bin/hf $(PYTEST) -m 'journey' $(ARGS)
+	@KEYLESS_TEST_HF=.venvs/hf-newest/bin/hf $(PYTEST) -o timeout=180 -m journey $(ARGS)
 
 .PHONY: faults
 faults: env-dev ## kills, traces and network namespaces (needs strace and root)
@@ -78,7 +89,7 @@ fuzz: env-dev ## the property tests with very many examples
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)
 
 .PHONY: bench
-bench: env-dev env-hf ## figures, as ratios measured side by side in one run; never a test
+bench: env-dev env-hf env-bench ## figures, as ratios measured side by side in one run; never a test
 	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS) || exit 1; done
 
 .PHONY: coverage

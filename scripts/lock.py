@@ -1,4 +1,4 @@
-"""Write the lock files in `requirements/` from the dependency groups of `pyproject.toml` (`make lock`).
+"""Write the lock files from the dependency groups of `pyproject.toml`, and that of the benchmarks' peers (`make lock`).
 
 The result holds names, versions, markers and hashes and no address, so it works with any index that serves the same
 files.
@@ -18,10 +18,11 @@ COOL_DOWN = timedelta(days=7)  # malicious releases are mostly found and withdra
 SERVER = ("pyproject.toml", "--extra", "server")
 LOCKS = {
     # lock file: what goes in; the later ones agree with the earlier ones they name
-    "demo": (*SERVER, "--group", "build"),
-    "dev": (*SERVER, "--group", "dev", "--constraint", "requirements/demo.txt"),
-    "hf-2.4.0": ("--group", "hf-2.4.0"),
-    "hf-1.19.0": ("--group", "hf-1.19.0"),
+    "requirements/demo.txt": (*SERVER, "--group", "build"),
+    "requirements/dev.txt": (*SERVER, "--group", "dev", "--constraint", "requirements/demo.txt"),
+    "requirements/hf-2.4.0.txt": ("--group", "hf-2.4.0"),
+    "requirements/hf-1.19.0.txt": ("--group", "hf-1.19.0"),
+    "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),
 }
 ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links")
 
@@ -30,15 +31,15 @@ def main() -> int:
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     until = (datetime.now(UTC) - COOL_DOWN).strftime("%Y-%m-%dT00:00:00Z")
     for lock, inputs in LOCKS.items():
-        target = ROOT / "requirements" / f"{lock}.txt"
+        target = ROOT / lock
         command = [str(uv), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
         command += ["--generate-hashes", "--no-header", "--no-annotate", "--exclude-newer", until]
         command += ["--output-file", str(target), *inputs, *sys.argv[1:]]
         subprocess.run(command, cwd=ROOT, check=True)
         if ADDRESS.search(target.read_text()):
-            print(f"{target.name}: a lock must not name an address", file=sys.stderr)
+            print(f"{lock}: a lock must not name an address", file=sys.stderr)
             return 1
-        print(f"wrote requirements/{target.name}")
+        print(f"wrote {lock}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,19 @@ from tests.support.job import Job, run_cli
 CLIENT_MODULES = [
     "keyless",
     "keyless.__main__",
+    "keyless.cli.completion",
     "keyless.cli.exec",
+    "keyless.cli.git_credential",
     "keyless.cli.id_token",
     "keyless.cli.main",
     "keyless.cli.providers",
+    "keyless.cli.revoke",
     "keyless.cli.supervisor",
     "keyless.cli.token",
     "keyless.client.credential",
+    "keyless.client.attempts",
+    "keyless.client.job_cache",
+    "keyless.client.job_file",
     "keyless.client.oidc",
     "keyless.client.revocation",
     "keyless.client.sources",
@@ -93,6 +100,28 @@ def test_a_token_costs_no_heavy_import() -> None:
             "keyless.resource", "keyless.server", "keyless.http.guarded",
         }
     ) == []  # fmt: skip
+
+
+def test_a_token_that_is_there_costs_next_to_nothing(tmp_path: Path) -> None:
+    """C4: a later step of a job reads one file; not even an error class is loaded for it."""
+    with Job() as job:
+        program = (
+            "import sys, io, os; before = set(sys.modules); from keyless.cli.main import main; sys.stdout = io.StringIO();"
+            "assert main(['token']) == 0; out = sys.stdout.getvalue(); sys.stdout = sys.__stdout__;"
+            "assert out.startswith('kl_access'); print(*sorted(set(sys.modules) - before))"
+        )
+        environ = {**job.github(RUNNER_TEMP=str(tmp_path)), "PYTHONPATH": ":".join(sys.path)}
+        run_cli("token", environ=environ)
+        result = run_cli(environ=environ, program=("-S", "-c", program))
+        exchanges = job.exchanges
+    loaded = set(result.stdout.split())
+
+    assert exchanges == 1
+    assert {name for name in loaded if name.startswith("keyless")} == {
+        "keyless", "keyless.cli", "keyless.cli.main", "keyless.cli.token", "keyless.client",
+        "keyless.client.environment", "keyless.client.job_file", "keyless.http", "keyless.http.fork",
+    }  # fmt: skip
+    assert {name for name in loaded if not name.startswith("keyless")} <= {"__future__", "_sha256", "_sha2"}
 
 
 NO_POSIX = """

@@ -133,7 +133,7 @@ def test_a_variable_can_hold_the_token(job: Job) -> None:
 
     assert result.stdout == f"{job.access_token()}\n"
     assert "MY_TOKEN holds a fixed token that ends at " in result.stderr
-    assert "in 60 minutes" in result.stderr
+    assert "in 60 minutes; it cannot be refreshed there" in result.stderr
 
 
 def test_a_variable_needs_a_main_token(job: Job) -> None:
@@ -240,6 +240,53 @@ def test_the_file_is_refreshed_before_the_token_ends(job: Job) -> None:
     assert result.stderr.count("::add-mask::") == job.exchanges
 
 
+def test_the_end_of_a_token_that_cannot_be_refreshed_is_told(job: Job) -> None:
+    """Item 4: once before, and once when the command outlives it."""
+    job.lifetime_seconds = 1
+    result = run_cli("exec", "--env", "MY_TOKEN", "--", "sleep", "1.3", environ=job.github())
+
+    assert result.stderr.count("it cannot be refreshed there") == 1
+    assert result.stderr.count("the token in MY_TOKEN has ended") == 1
+
+
+def test_short_lives_are_told_before_the_command_runs(job: Job) -> None:
+    """Must hold: a single upload longer than a lifetime cannot be saved, so it is said."""
+    job.lifetime_seconds = 30
+    short = run_cli("exec", "--", "true", environ=job.github())
+    job.lifetime_seconds = 3600
+    long = run_cli("exec", "--", "true", environ=job.github())
+
+    assert "end after 30 seconds" in short.stderr
+    assert "one single upload" in short.stderr
+    assert "upload" not in long.stderr
+
+
+def test_every_token_is_revoked(job: Job) -> None:
+    """Those that were refreshed away too, as far as they are still good; several resources."""
+    job.lifetime_seconds = 2  # refreshed after 1.6 s
+    run_cli(
+        "exec", "--resource", "acme/model", "--resource", "D=datasets/a/d", "--", "sleep", "1.8", environ=job.github()
+    )
+    revoked = {request.body.decode() for request in job.requests if request.path == REVOKE_PATH}
+
+    assert revoked == {f"token={job.access_token(number)}" for number in (1, 2, 3, 4)}
+
+
+def test_a_refresh_under_way_at_the_end_is_revoked_too(job: Job) -> None:
+    """Nothing left behind: what the service is just about to give is taken back as well."""
+    first = job._exchange()
+
+    def late(_: object) -> Answer:
+        good = job._exchange()
+        return Answer(good.status, good.body, good.headers, delay_seconds=0.6)
+
+    job.on(TOKEN_PATH, Answer(200, {"access_token": job.access_token(1), "expires_in": 2}, first.headers), late)
+    run_cli("exec", "--", "sleep", "1.8", environ=job.github())
+    revoked = [request.body.decode() for request in job.requests if request.path == REVOKE_PATH]
+
+    assert f"token={job.access_token(2)}" in revoked
+
+
 def test_a_handed_over_token_is_not_sent_again_early(job: Job) -> None:
     """S7 holds under exec: one exchange within the token's life."""
     run_cli("exec", "--", "sleep", "0.4", environ=job.handed_over())
@@ -318,6 +365,72 @@ def test_a_signal_during_the_exchange_ends_cleanly(job: Job, temporary: Path) ->
     assert list(temporary.iterdir()) == []
 
 
+def test_several_signals_do_not_stop_the_cleaning_up(job: Job, temporary: Path) -> None:
+    """A runner that cancels a job sends SIGINT, then SIGTERM: the token is revoked all the same."""
+    job.on(REVOKE_PATH, Answer(200, delay_seconds=0.5))
+    process = start(job, temporary, "echo ready; sleep 30")
+    process.send_signal(signal.SIGTERM)
+    while not job.count(REVOKE_PATH):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+
+    assert process.returncode == 143
+    assert "Traceback" not in err
+    assert list(temporary.iterdir()) == []
+
+
+def test_two_signals_before_there_is_a_child(job: Job, temporary: Path) -> None:
+    """The second one does not interrupt what the first one began."""
+    job.on(TOKEN_PATH, job._exchange(), Answer(hangs=True))
+    job.on(REVOKE_PATH, Answer(200, delay_seconds=0.5))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keyless", "exec", "--resource", "a/b", "--resource", "D=c/d", "--", "true"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **job.github(RUNNER_TEMP=str(temporary))},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while job.exchanges < 2:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    while not job.count(REVOKE_PATH):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert list(temporary.iterdir()) == []
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at process states")
+def test_stop_and_continue_reach_the_child(job: Job, temporary: Path) -> None:
+    """Job control without a terminal: SIGTSTP stops the command and us, SIGCONT lets both go on."""
+    process = start(job, temporary, "echo ready; sleep 0.2; while :; do sleep 0.05; done")
+    (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    process.send_signal(signal.SIGTSTP)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and (state_of(process.pid), state_of(child)) != ("T", "T"):
+        time.sleep(0.01)
+    stopped = (state_of(process.pid), state_of(child))
+    process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and "T" in (state_of(process.pid), state_of(child)):
+        time.sleep(0.01)
+    going = (state_of(process.pid), state_of(child))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+    assert stopped == ("T", "T")
+    assert "T" not in going
+
+
 def test_the_folder_is_private_from_the_start(job: Job, temporary: Path) -> None:
     """Never a moment in which another user could read the token."""
     process = start(job, temporary, "echo ready; sleep 30")
@@ -336,6 +449,15 @@ def test_ci_identity_variables_include_copies() -> None:
 
     assert {"MINE", "COPY", "KEYLESS_ID_TOKEN_VAR"} <= ci_identity_variables(environ, "https://hub.example.org")
     assert "OTHER" not in ci_identity_variables(environ, "https://hub.example.org")
+
+
+def test_credentials_of_a_machine_are_the_commands_own() -> None:
+    """A job minted elsewhere may still need AWS for its data; where AWS gives the id token, they go."""
+    secrets = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session"}
+    github = {"GITHUB_ACTIONS": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": "u", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
+
+    assert ci_identity_variables({**github, **secrets}, "a") == set(github) - {"GITHUB_ACTIONS"}
+    assert ci_identity_variables({**secrets, "KEYLESS_PROVIDER": "aws", "AWS_REGION": "eu-west-1"}, "a") >= set(secrets)
 
 
 def test_the_child_environment_is_a_copy() -> None:

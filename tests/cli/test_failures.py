@@ -100,6 +100,6 @@ def test_a_failing_leg(job: Job, leg: str, change: Answer | dict[str, str], code
 def test_the_exchange_is_not_asked_when_the_mint_fails(job: Job) -> None:
     """S6: what cannot mint does not go on without."""
     job.on(MINT_PATH, Answer(500, b""))
-    run_cli("token", environ=job.github())
+    run_cli("token", environ=job.github(KEYLESS_TIMEOUT=str(DEADLINE_SECONDS)))
 
     assert job.exchanges == 0

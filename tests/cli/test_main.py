@@ -31,7 +31,7 @@ def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
     assert "Exit codes" in out
 
 
-@pytest.mark.parametrize("verb", ["token", "exec", "id-token", "providers"])
+@pytest.mark.parametrize("verb", ["token", "exec", "id-token", "providers", "revoke", "git-credential", "completion"])
 @pytest.mark.parametrize("words", [["{}", "--help"], ["{}", "-h"], ["help", "{}"]])
 def test_each_verb_explains_itself(verb: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Usage, examples and exit codes, on stdout."""

@@ -126,7 +126,7 @@ def test_id_token_of_a_named_provider(job: Job) -> None:
     environ = job.github(HF_OIDC_ID_TOKEN=make_id_token(job.url))
     minted = run_cli("id-token", "--provider", "github", environ=environ)
     handed = run_cli("id-token", environ=environ)
-    wrong = run_cli("id-token", "--provider", "jenkins", environ=environ)
+    wrong = run_cli("id-token", "--provider", "no-such-ci", environ=environ)
 
     assert minted.stdout == f"{job.id_tokens[0]}\n"
     assert handed.stdout == f"{environ['HF_OIDC_ID_TOKEN']}\n"

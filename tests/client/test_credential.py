@@ -160,7 +160,7 @@ def test_a_mint_outage_keeps_its_class(job: Job) -> None:
     job.on(MINT_PATH, Answer(503, b""))
 
     with pytest.raises(MintUnavailableError):
-        Credential(environ=job.github(), cache=TokenCache()).token()
+        Credential(environ=job.github(KEYLESS_TIMEOUT="0.6"), cache=TokenCache()).token()
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "soon", "nan", "inf", "601"])

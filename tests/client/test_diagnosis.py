@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from keyless.client import diagnosis
+from keyless.client.diagnosis import provider
 from keyless.client.diagnosis.check import (
     Cause,
     Check,
     Report,
     Status,
-    cause_of,
     failed,
     looks_secret,
     scrub,
@@ -27,10 +29,14 @@ from keyless.client.diagnosis.claims import GUARDED_EVENTS, GUARDED_SOURCES, che
 from keyless.client.diagnosis.clock import ServiceTime, check_clock, distance
 from keyless.client.diagnosis.configuration import near_misses
 from keyless.client.diagnosis.diagnose import diagnose
+from keyless.client.diagnosis.id_token import check_id_token
 from keyless.client.exchange import GRANT_TYPE
+from keyless.errors import OIDCConfigurationError
 from keyless.http.deadline import Deadline
 from keyless.issuers.github import GUARDED_EVENTS as SERVICE_EVENTS
 from keyless.issuers.gitlab import GUARDED_SOURCES as SERVICE_SOURCES
+from keyless.providers.base import CanMint
+from keyless.secret import Secret
 from keyless.server.settings import Settings
 from keyless.testing import DROP, Clock, FakeCI, FakeGitHub, FakeIssuer, github_claims, gitlab_claims
 from tests.support.certificates import make_authority, server_context
@@ -274,7 +280,7 @@ def test_clear_text_that_was_allowed_is_still_a_warning() -> None:
         ("KEYLESS_INSECURE_HTTP_HOST", "KEYLESS_INSECURE_HTTP_HOSTS"),
         ("HF_OIDC_RESSOURCE", "HF_OIDC_RESOURCE"),
         ("HF_OIDC_IDTOKEN", "HF_OIDC_ID_TOKEN"),
-        ("hf_endpoint", "HF_ENDPOINT"),
+        ("hf_endpoint", "HF_ENDPOINT"),  # what starts with hf_ has the shape of a token, and is masked
     ],
 )
 def test_a_name_with_a_near_miss_is_found(wrong: str, right: str) -> None:
@@ -282,15 +288,24 @@ def test_a_name_with_a_near_miss_is_found(wrong: str, right: str) -> None:
     check = examine({wrong: "valuevaluevaluevalue"}, seconds=2)["variables"]
 
     assert check.status is Status.WARNING
-    assert wrong in problem_of(check)
+    assert wrong in problem_of(check) or wrong.upper() == right
+    assert right in problem_of(check)
     assert right in fix_of(check)
     assert "valuevalue" not in str(check)
     assert near_misses({wrong: "x", right: "y"}) == []
 
 
-def test_the_services_own_settings_are_no_near_misses() -> None:
-    """A service and a client may run in one environment, and the Hub's client has variables of its own."""
+def test_names_that_somebody_reads_are_no_near_misses() -> None:
+    """Any of ours, the service's settings (it may share an environment), and what the Hub's client reads."""
     names = [f"KEYLESS_{name.upper()}" for name in Settings.model_fields]
+    source = Path(diagnosis.__file__).parents[2]
+    ours = {
+        name
+        for room in ("cli", "client", "http", "providers")
+        for file in source.joinpath(room).rglob("*.py")
+        if "diagnosis" not in file.parts
+        for name in re.findall(r"\bKEYLESS_[A-Z_]*[A-Z]\b", file.read_text())
+    }
     hub = [
         "HF_HUB_CACHE",
         "HF_HUB_ENABLE_HF_TRANSFER",
@@ -301,7 +316,8 @@ def test_the_services_own_settings_are_no_near_misses() -> None:
         "HF_ASSETS_CACHE",
     ]
 
-    assert near_misses(dict.fromkeys([*names, *hub, "KEYLESS_CONFIG", "HUGGING_FACE_HUB_TOKEN"], "x")) == []
+    known = [*names, *hub, *ours, "KEYLESS_CONFIG", "HUGGING_FACE_HUB_TOKEN"]
+    assert [name for name in known if near_misses({name: "x"})] == []
 
 
 @pytest.mark.parametrize(
@@ -367,6 +383,14 @@ def test_implicit_tokens_switched_off(github: FakeGitHub, service: Service) -> N
 
 
 # --- the platform ----------------------------------------------------------------------------------------------------
+
+
+def test_a_choice_that_does_not_exist() -> None:
+    """What finding a provider refuses as configuration is the job's author's to mend."""
+    check = provider._cannot({}, "https://hub.example.org", OIDCConfigurationError("there is no such provider"))
+
+    assert (check.status, check.cause) == (Status.FAILED, Cause.CONFIGURATION)
+    assert "HF_OIDC_ID_TOKEN" in fix_of(check)
 
 
 def test_a_job_without_permission(github: FakeGitHub, service: Service) -> None:
@@ -437,26 +461,17 @@ def test_a_container_that_got_half_of_it(github: FakeGitHub, service: Service) -
     ("markers", "seen", "fix"),
     [
         ({"GITHUB_ACTIONS": "true", "ACT": "true"}, "act", "HF_OIDC_ID_TOKEN"),
-        (
-            {"GITHUB_ACTIONS": "true", "GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"},
-            "Forgejo Actions",
-            "enable-openid-connect: true",
-        ),
         ({"GITHUB_ACTIONS": "true", "GITEA_ACTIONS": "true"}, "Gitea Actions", "HF_OIDC_ID_TOKEN"),
-        ({"CI": "true", "CIRCLECI": "true"}, "CircleCI", '{"aud": "http://127.0.0.1:9"}'),
-        ({"CI": "true", "BUILDKITE": "true"}, "Buildkite", "--audience http://127.0.0.1:9"),
-        ({"CI": "true", "BITBUCKET_BUILD_NUMBER": "1"}, "Bitbucket", "audiences: [http://127.0.0.1:9]"),
-        ({"TF_BUILD": "True"}, "Azure", "HF_OIDC_ID_TOKEN"),
-        ({"JENKINS_URL": "http://j"}, "Jenkins", "withCredentials"),
+        ({"CI": "true", "TRAVIS": "true"}, "Travis CI", "HF_OIDC_ID_TOKEN"),
         ({"CI": "true"}, "no CI platform", "audience http://127.0.0.1:9"),
-        ({"GITHUB_ACTIONS": "1"}, "GITHUB_ACTIONS='1'", "id-token: write"),
+        ({"GITHUB_ACTIONS": "1"}, "GITHUB_ACTIONS='1'", "HF_OIDC_ID_TOKEN"),
         ({"GITLAB_CI": "true"}, "GitLab", "    id_tokens:\n      HF_OIDC_ID_TOKEN:\n        aud: http://127.0.0.1:9"),
         ({"KEYLESS_ID_TOKEN_VAR": "MINE"}, "", "Fill MINE"),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )
 def test_platforms_that_were_near(markers: dict[str, str], seen: str, fix: str) -> None:
-    """S2, S5: what was recognised, and how that platform hands a token over."""
+    """S2, S5: what was recognised, and how a token is handed over there."""
     check = examine({**markers, "HF_ENDPOINT": "http://127.0.0.1:9"})["provider"]
 
     assert (check.status, check.cause) == (Status.FAILED, Cause.PROVIDER)
@@ -515,6 +530,30 @@ def test_what_is_wrong_with_a_handed_over_token(
 
     assert check.status is status
     assert problem in problem_of(check)
+
+
+class FixedAudience(CanMint):
+    """A platform that decides about the audience, and has an old token in a cache."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__("elsewhere", identity=Secret(token), mints_anew=True, variables=())
+        self._token = token
+
+    def mint(self, audience: str, *, deadline: Deadline, environ: Mapping[str, str]) -> Secret:
+        return Secret(self._token)
+
+
+def test_an_audience_that_the_platform_fixes(issuer: RecordingIssuer) -> None:
+    """Azure DevOps and others: the service decides; the age of a cached token says nothing about clocks."""
+    now = int(time.time())
+    token = issuer.mint({"sub": "x", "aud": "api://fixed"}, iat=now - 2000, exp=now + 1000)
+    check, id_token, usable = check_id_token(
+        FixedAudience(token), "https://hub.example.org", deadline=Deadline(1), environ={}, now=time.time
+    )
+
+    assert (check.status, usable) == (Status.WARNING, True)
+    assert "its audience is not https://hub.example.org" in problem_of(check)
+    assert check_clock(id_token, None, now=now).status is Status.SKIPPED
 
 
 def test_several_audiences_are_a_warning(service: Service, issuer: RecordingIssuer) -> None:
@@ -607,9 +646,10 @@ def test_claims_that_publishers_stumble_over(claims: dict[str, object], problem:
         (github_claims(ref="refs/pull/7/merge", ref_type="branch"), ["ref refs/pull/7/merge"]),
         (gitlab_claims(ref_protected="false"), ["branch main, file .gitlab-ci.yml", "source push"]),
         ({"sub": "system:serviceaccount:ci:publish"}, ["sub system:serviceaccount:ci:publish"]),
+        ({"sub": "x", "pipeline_id": "p-1", "build_branch": "main"}, ["sub x, pipeline_id p-1, build_branch main"]),
         (github_claims(environment="\x1b[31mred\x1b[0m\n::error::"), ["environment red ::error::"]),
     ],
-    ids=["tag", "pull", "gitlab", "generic", "hostile"],
+    ids=["tag", "pull", "gitlab", "generic", "buildkite", "hostile"],
 )
 def test_claims_are_shown_as_publishers_see_them(claims: dict[str, object], seen: list[str]) -> None:
     """Names and ids; control characters do not reach a terminal."""
@@ -643,7 +683,7 @@ def test_the_command_that_would_trust_this_job() -> None:
     ("moment", "start", "end", "expected"),
     [
         (1000, 1000.4, 1000.9, 0),
-        (999, 1000.4, 1000.9, -0),
+        (999, 1000.4, 1000.9, 0.4),
         (1000, 1040, 1041, 39),
         (1000, 940, 950, -50),
         (1000, 990, 1010, 0),
@@ -659,39 +699,37 @@ def test_the_distance_of_two_clocks(moment: float, start: float, end: float, exp
     [
         (5, Status.OK, None),
         (-5, Status.OK, None),
-        (20, Status.WARNING, "the service's clock is 20 s ahead"),
-        (-600, Status.FAILED, "the service's clock is 10 minutes behind"),
+        (20, Status.WARNING, r"the service's clock is (19|20) s ahead"),
+        (-600, Status.FAILED, r"the service's clock is 10 minutes behind"),
     ],
 )
 def test_the_services_clock(github: FakeGitHub, service: Service, skew: int, status: Status, told: str | None) -> None:
     """Its Date header against ours; the platform agrees with us, so it is the service's that is wrong."""
     document = {"issuer": service.url, "grant_types_supported": [GRANT_TYPE]}
-    # Half a second late, so that cutting to whole seconds does not change the figure.
-    date = formatdate(int(time.time()) + skew + (1 if skew > 0 else 0), usegmt=True)
+    date = formatdate(int(time.time()) + skew, usegmt=True)
     service.on(METADATA, Answer(200, document, headers={"Date": date}))
     check = examine(job(github, service))["clock"]
 
     assert check.status is status
     if told is not None:
-        assert told[:-12] in problem_of(check)
+        assert re.search(told, problem_of(check))
         assert "Tell whoever runs the service" in fix_of(check)
 
 
 def test_ones_own_clock(github: FakeGitHub, service: Service, issuer: RecordingIssuer) -> None:
     """Both others differ from ours by the same: ours is wrong, by ten minutes."""
     clock = Clock(time.time() + 600)
-    report = diagnose(job(github, service), deadline=Deadline(10), now=clock)
-    (check,) = (check for check in report.checks if check.id == "clock")
+    checks = examine(job(github, service), issuer, now=clock)
+    check = checks["clock"]
 
-    # Ten minutes ahead of the platform, the token looks ended as well; the clock is named all the same.
-    assert check.status is Status.FAILED
+    assert statuses(checks, Status.FAILED) == ["clock"]
     assert "this machine's clock is 10 minutes ahead" in problem_of(check)
     assert "    sudo timedatectl set-ntp true" in fix_of(check)
 
 
 def test_the_platforms_clock(github: FakeGitHub, service: Service, issuer: RecordingIssuer) -> None:
     """An iat that nobody else agrees with."""
-    issuer.clock = Clock(time.time() + 120)
+    issuer.clock = Clock(time.time() + 150)
     try:
         check = examine(job(github, service), issuer)["clock"]
     finally:
@@ -779,9 +817,9 @@ def test_an_untrusted_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SSL_CERT_FILE" in fix_of(absent)
 
 
-def test_tls_where_there_is_none(service: Service) -> None:
-    """https to a port that speaks http."""
-    check = reach({"HF_ENDPOINT": service.url.replace("http:", "https:")})
+def test_tls_where_there_is_none(issuer: RecordingIssuer) -> None:
+    """A URL with https, to a port that speaks http."""
+    check = reach({"HF_ENDPOINT": issuer.origin.replace("http:", "https:")})
 
     assert "does not speak TLS" in problem_of(check)
     assert "HF_ENDPOINT=https://127.0.0.1" in fix_of(check)
@@ -796,7 +834,7 @@ def test_a_proxy_with_an_authority_of_its_own() -> None:
         }
         checks = examine(environ)
 
-    assert f"the proxy 127.0.0.1 is 127.0.0.1, port {proxy.port}" in checks["reachability"].seen
+    assert f"the proxy 127.0.0.1, port {proxy.port}" in checks["reachability"].seen
     assert "through the proxy" in problem_of(checks["reachability"])
     assert "SSL_CERT_FILE=" in fix_of(checks["reachability"])
     assert "swordfish" not in str(checks)
@@ -946,8 +984,9 @@ def test_scrub_masks_whatever_slipped_into_a_text() -> None:
 
 def test_what_looks_like_a_secret() -> None:
     """Shapes only; nothing else can be known."""
-    assert looks_secret("hf_abcdefghijklmnop")
-    assert not looks_secret("acme/model")
+    assert looks_secret("hf_abcdefghijklmnopqrstuvwxyz")
+    assert not looks_secret("acme/hf_whisper_small_german")
+    assert not looks_secret("hf_internal")
     assert not looks_secret("***")
 
 
@@ -958,8 +997,3 @@ def test_a_report_knows_its_causes() -> None:
     assert Report((bad,)).causes == {Cause.REFUSED}
     assert Report(()).ok
     assert not Report((bad,)).ok
-    assert cause_of(AssertionErrorLike()) is Cause.OTHER
-
-
-class AssertionErrorLike(Exception):
-    """Not one of ours."""

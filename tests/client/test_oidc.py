@@ -57,8 +57,8 @@ def test_the_provider_can_be_named(job: Job) -> None:
         get_oidc_token(provider="gitlab", environ=job.github())
     with pytest.raises(IdTokenPermissionError):
         get_oidc_token(provider="gitlab", environ=job.github(GITLAB_CI="true"))
-    with pytest.raises(OIDCConfigurationError, match="jenkins"):
-        get_oidc_token(provider="jenkins", environ=job.github())
+    with pytest.raises(OIDCConfigurationError, match="teamcity"):
+        get_oidc_token(provider="teamcity", environ=job.github())
 
 
 def test_the_process_environment_is_the_default(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

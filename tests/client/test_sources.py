@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from keyless import get_token
 from keyless.client import sources
+from keyless.client.cache import shared_cache
 from keyless.errors import IdTokenPermissionError, OIDCConfigurationError, OIDCError
 from tests.support.job import Job
 from tests.support.stub import Answer
@@ -31,8 +33,12 @@ def job() -> Iterator[Job]:
 def fresh_process_state() -> Iterator[None]:
     """Warnings come once per process, and a test is its own process here."""
     sources._warned.clear()
+    sources._recent = None
+    shared_cache.clear()
     yield
     sources._warned.clear()
+    sources._recent = None
+    shared_cache.clear()
 
 
 def environment(job: Job, present: set[str], folder: Path, padding: str) -> dict[str, str]:
@@ -190,3 +196,86 @@ def test_a_resource_that_cannot_be_one_is_refused(job: Job, resource: str) -> No
         get_token(resource=resource, environ=job.github())
 
     assert job.requests == []
+
+
+@pytest.fixture
+def in_process(job: Job, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """This process is a job that has just asked for its token."""
+    for name, value in job.github().items():
+        monkeypatch.setenv(name, value)
+    assert get_token() == job.access_token()
+    return monkeypatch
+
+
+def test_the_second_call_takes_the_short_way(job: Job, in_process: pytest.MonkeyPatch) -> None:
+    """C5: nothing is looked up that a cached answer does not depend on."""
+    in_process.setattr(sources, "find_stored_token", lambda _: pytest.fail("looked for a stored token"))
+
+    assert [get_token() for _ in range(3)] == [job.access_token()] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("HF_TOKEN", "hf_stored", "hf_stored"),
+        ("HUGGING_FACE_HUB_TOKEN", "hf_stored", "hf_stored"),
+        ("HF_OIDC_RESOURCE", "acme/other", Job.access_token(2)),
+        ("HF_OIDC_RESOURCE", "", None),
+    ],
+)
+def test_a_variable_that_decides_counts_at_once(
+    job: Job, in_process: pytest.MonkeyPatch, name: str, value: str, expected: str | None
+) -> None:
+    """A step that changes whose token it wants never gets the former one's."""
+    in_process.setenv(name, value)
+
+    assert get_token() == expected
+
+
+def test_an_id_token_handed_over_meanwhile_counts_at_once(job: Job, in_process: pytest.MonkeyPatch) -> None:
+    """Another identity is another token."""
+    in_process.setenv("HF_OIDC_ID_TOKEN", job.handed_over()["HF_OIDC_ID_TOKEN"])
+
+    assert get_token() == job.access_token(2)
+
+
+def test_a_change_and_back_is_the_first_token_again(job: Job, in_process: pytest.MonkeyPatch) -> None:
+    """S7: two resources that take turns are two exchanges."""
+    tokens = []
+    for resource in ["acme/other", "acme/model"] * 2:
+        in_process.setenv("HF_OIDC_RESOURCE", resource)
+        tokens.append(get_token())
+
+    assert tokens == [job.access_token(2), job.access_token(1)] * 2
+
+
+def test_a_token_file_that_appears_counts_within_a_second(
+    job: Job, in_process: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What no variable tells is looked for again after `RECENT_SECONDS`."""
+    in_process.setattr(sources, "RECENT_SECONDS", 0.05)
+    in_process.setenv("HF_HOME", str(tmp_path))
+    sources._recent = None
+    get_token()
+    (tmp_path / "token").write_text("hf_appeared")
+    time.sleep(0.06)
+
+    assert get_token() == "hf_appeared"
+
+
+def test_a_token_that_was_dropped_is_not_remembered(job: Job, in_process: pytest.MonkeyPatch) -> None:
+    """The short way asks the cache whether anything changed."""
+    shared_cache.clear()
+
+    assert get_token() == job.access_token(2)
+
+
+def test_the_end_of_a_token_ends_the_short_way(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a token beyond its refresh."""
+    job.lifetime_seconds = 1
+    for name, value in job.github().items():
+        monkeypatch.setenv(name, value)
+    first = get_token()
+    time.sleep(0.85)
+
+    assert (first, get_token()) == (job.access_token(1), job.access_token(2))

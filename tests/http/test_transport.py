@@ -12,7 +12,7 @@ import pytest
 from keyless.errors import OIDCConfigurationError, TransportError
 from keyless.http import transport
 from keyless.http.deadline import Deadline
-from keyless.http.transport import AnswerError, Response, send
+from keyless.http.transport import AnswerError, NotSentError, Response, send
 from tests.support.certificates import make_authority, server_context
 from tests.support.job import make_id_token
 from tests.support.proxy import ConnectProxy
@@ -146,11 +146,11 @@ def test_a_refused_connection_may_be_tried_again() -> None:
 
 
 def test_a_name_that_does_not_resolve_is_said_to_be_that() -> None:
-    """DNS trouble has its own sentence."""
-    with pytest.raises(TransportError, match="does not resolve") as caught:
+    """DNS trouble has its own sentence; "no such name" is an answer that asking again does not change."""
+    with pytest.raises(NotSentError, match="does not resolve") as caught:
         get("https://hub.invalid/")
 
-    assert caught.value.retryable
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..b.example", "%00.example"])

@@ -6,7 +6,7 @@ import pytest
 
 from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES, Profile, profile_for
-from keyless.issuers.profile import as_text, fold_ascii
+from keyless.issuers.profile import as_text, fold_ascii, name_ref
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_profile_is_found_by_its_kind(kind: str) -> None:
     assert profile_for(kind).kind == kind
 
 
-@pytest.mark.parametrize("kind", ["", "GitHub", "circleci", "__class__"])
+@pytest.mark.parametrize("kind", ["", "GitHub", "jenkins", "azure_devops", "__class__"])
 def test_another_kind_is_a_configuration_error(kind: str) -> None:
     """V14: never a default profile."""
     with pytest.raises(ConfigurationError):
@@ -65,6 +65,53 @@ def test_ids_are_required_and_may_be_named(profile: Profile) -> None:
     assert set(profile.id_claims) <= set(profile.required_claims)
     assert set(profile.id_claims) <= profile.condition_claims
     assert not set(profile.id_claims) & profile.folded_claims
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.kind)
+def test_what_must_be_pinned_is_in_every_token_and_compared_exactly(profile: Profile) -> None:
+    """M00, M06: and may be named, so that a condition can bind it too."""
+    always = {*profile.required_claims, *profile.required_nested, *profile.derived_claims}
+
+    assert set(profile.pin_claims) <= always
+    assert set(profile.pin_claims) <= profile.condition_claims
+    assert not set(profile.pin_claims) & (profile.folded_claims | profile.glob_claims)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.kind)
+def test_an_attribute_has_one_source(profile: Profile) -> None:
+    """T69: a claim at the top cannot pose as one that lies inside an object, or in a list."""
+    top = {*profile.required_claims, *profile.optional_claims}
+
+    assert not top & {*profile.nested_claims, *profile.list_claims}
+    assert set(profile.required_nested) <= set(profile.nested_claims)
+    assert not any(":" in name for name in (*top, *profile.nested_claims, *profile.derived_claims))
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.kind)
+def test_what_has_to_be_named_may_be_named(profile: Profile) -> None:
+    """M03, V15: or nobody could write such a publisher."""
+    assert profile.repository_claim is None or profile.may_condition(profile.repository_claim)
+    assert all(profile.may_condition(claim) for claim in profile.guarded)
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("refs/heads/main", {"ref": "refs/heads/main", "branch": "main"}),
+        ("refs/tags/v1", {"ref": "refs/tags/v1", "tag": "v1"}),
+        ("refs/heads/refs/tags/v1", {"ref": "refs/heads/refs/tags/v1", "branch": "refs/tags/v1"}),
+        ("refs/pull/1/merge", {"ref": "refs/pull/1/merge"}),
+        ("main", {"ref": "main"}),
+        ("Refs/heads/main", {"ref": "Refs/heads/main"}),
+        ("", {"ref": ""}),
+    ],
+)
+def test_a_ref_is_a_branch_or_a_tag_by_its_prefix(ref: str, expected: dict[str, str]) -> None:
+    """T88."""
+    claims: dict[str, str] = {}
+    name_ref(claims, ref)
+
+    assert claims == expected
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.kind)

@@ -68,7 +68,7 @@ def test_who_gives_the_token(environ: dict[str, str], provider: str, anew: bool)
 
 def test_absent_unable_and_able_are_three_types() -> None:
     """A job without permission is not a job on another platform."""
-    github = ORDER[1]
+    github = next(entry for entry in ORDER if entry.NAME == "github")
 
     assert github.detect({}, AUDIENCE) is None
     assert isinstance(github.detect(GITHUB, AUDIENCE), CannotMint)
@@ -83,7 +83,7 @@ def test_what_cannot_mint_is_final() -> None:
 
 @pytest.mark.parametrize(
     ("environ", "word"),
-    [({}, "HF_OIDC_ID_TOKEN"), ({**GITHUB, "ACT": "true"}, "act"), ({**GITHUB, "FORGEJO_ACTIONS": "true"}, "Forgejo")],
+    [({}, "HF_OIDC_ID_TOKEN"), ({**GITHUB, "ACT": "true"}, "act"), ({**GITHUB, "GITEA_ACTIONS": "true"}, "Gitea")],
 )
 def test_no_provider_says_what_to_do(environ: dict[str, str], word: str) -> None:
     """S6: the hint fits where the job runs."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from keyless.client.environment import TOKEN_VARIABLES
-from keyless.providers import github, gitlab, handed_over
+from keyless.errors import Error
+from keyless.providers import gitlab, handed_over
+from keyless.providers.detect import ORDER, find_mint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +19,25 @@ _SHADOWING_PREFIX: Final = "HF_OIDC_"
 
 
 def ci_identity_variables(environ: Mapping[str, str], audience: str) -> frozenset[str]:
-    """Return the variables that let a process act as this CI job: to mint an id token, or one that is there."""
-    names = {*github.VARIABLES, *handed_over.VARIABLES, handed_over.POINTER_VARIABLE, *gitlab.variable_names(audience)}
+    """Return the variables that let a process act as this CI job: to mint an id token, or one that is there.
+
+    The credentials of a machine (AWS's, say) count only where the job's id token comes from that machine: elsewhere
+    they are the command's own business.
+    """
+    names = {handed_over.POINTER_VARIABLE, *gitlab.variable_names(audience)}
+    for entry in ORDER:
+        if entry.kind != "machine":
+            names.update(getattr(entry.load(), "VARIABLES", ()))
+    with contextlib.suppress(Error):  # a job that cannot mint still has what it cannot mint with
+        names.update(find_mint(environ, audience).variables)
     pointed = environ.get(handed_over.POINTER_VARIABLE, "").strip()
     if pointed:
         names.add(pointed)
-    tokens = {environ[name].strip() for name in names - {handed_over.POINTER_VARIABLE} if environ.get(name, "").strip()}
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+    present = {name for name in environ if name in names or (prefixes and name.startswith(prefixes))}
+    tokens = {environ[name].strip() for name in present - {handed_over.POINTER_VARIABLE}} - {""}
     # The same token under another name, as in "HF_OIDC_ID_TOKEN: $MY_TOKEN".
-    return frozenset(names) | {name for name, value in environ.items() if value.strip() in tokens}
+    return frozenset(present | {name for name, value in environ.items() if value.strip() in tokens})
 
 
 def child_environment(

@@ -29,6 +29,8 @@ HF_TOKEN_PATH (hf, huggingface_hub) find it there by themselves.
   --keep-ci-identity  leave the CI's id-token variables in COMMAND's environment
 
 COMMAND does not see HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_OIDC_* nor, unless kept, the variables to mint id tokens.
+A tool that reads the token once, at the beginning of a long upload, keeps that one: an upload that takes longer than
+the token's life fails, and keyless says so before COMMAND runs where lives are short.
 
 examples:
   keyless exec --resource acme/model -- hf upload acme/model ./out

@@ -15,7 +15,7 @@ usage: keyless id-token [--audience A] [--provider NAME] [--json]
 Prints this CI job's raw id token. It is a credential: do not put it into a log or a file that is kept.
 
   --audience A       the aud to ask for (default: HF_ENDPOINT, else https://huggingface.co)
-  --provider NAME    insist on github, gitlab or handed-over (default: detected)
+  --provider NAME    insist on one of those that `keyless providers` lists (default: detected)
   --json             print an object with id_token and audience
 
 examples:

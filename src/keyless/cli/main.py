@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from keyless.errors import Error
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +14,11 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("keyless.cli.token", "print a short-lived access token for one resource"),
     "exec": ("keyless.cli.exec", "run a command that finds a fresh token by itself"),
     "id-token": ("keyless.cli.id_token", "print the CI job's own id token"),
+    "revoke": ("keyless.cli.revoke", "give an access token back before it ends"),
+    "git-credential": ("keyless.cli.git_credential", "be git's credential helper for one service"),
     "providers": ("keyless.cli.providers", "show the CI platforms, and what this job can do"),
     "doctor": ("keyless.cli.doctor", "check everything a token depends on, and say what to change"),
+    "completion": ("keyless.cli.completion", "print a completion script for bash, zsh or fish"),
     "serve": ("keyless.server.cli.serve", "run the token service"),
     "trust": ("keyless.server.cli.trust", "say which CI jobs may publish to what"),
     "audit": ("keyless.server.cli.audit", "read the record of exchanges"),
@@ -44,14 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141  # 128 + SIGPIPE, what a command that does not handle it ends with
     except KeyboardInterrupt:
         return 130
-    except Error as error:
-        from keyless.cli.output import report
-
-        code = report(error)
-        _traceback_if_wanted()
-        return code
     except Exception as error:  # noqa: BLE001  # the last line of defence: a bug is no reason to show a token
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    from keyless.errors import Error
+
+    if not isinstance(error, Error):
         return _internal(error)
+    from keyless.cli.output import report
+
+    code = report(error)
+    _traceback_if_wanted()
+    return code
 
 
 def _dispatch(words: list[str]) -> int:

@@ -52,10 +52,11 @@ def run(argv: list[str]) -> int:
     if "--json" in options.flags:
         json_data(rows)
         return 0
-    data(f"{'name':<12}  {'here':<4}  {'id token':<8}  configure")
+    width = max(len(str(row["name"])) for row in rows)
+    data(f"{'name':<{width}}  {'here':<4}  {'id token':<8}  configure")
     for row in rows:
         able_text = "yes" if row["can_mint"] else "no" if row["detected"] else "-"
-        data(f"{row['name']:<12}  {'yes' if row['detected'] else 'no':<4}  {able_text:<8}  {row['configure']}")
+        data(f"{row['name']:<{width}}  {'yes' if row['detected'] else 'no':<4}  {able_text:<8}  {row['configure']}")
     for row in rows:
         if row["problem"]:
             data(f"\n{row['name']}: {row['problem']}")

@@ -7,12 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 from keyless.cli.child_environment import child_environment
 from keyless.cli.output import note
 from keyless.cli.token_files import TokenFiles
+from keyless.client.cache import TokenCache
 from keyless.client.credential import Credential
 from keyless.client.environment import read_endpoint
 from keyless.errors import Error
@@ -33,6 +35,8 @@ _REVOKE_TOTAL_SECONDS: Final = 5.0  # a job should not wait long for a courtesy
 _ENDING: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 _FORWARDED: Final = (*_ENDING, "SIGUSR1", "SIGUSR2")
 _FROM_TERMINAL: Final = ("SIGINT", "SIGHUP", "SIGQUIT")
+_JOB_CONTROL: Final = ("SIGTSTP", "SIGCONT")  # only for a child in a group of its own; a terminal reaches the others
+SHORT_LIFETIME_SECONDS: Final = 900  # large uploads last longer than this
 
 
 class Plan:
@@ -79,12 +83,14 @@ class _Signals:
     """Pass signals on to the child, whenever it comes into being.
 
     In a CI job the child leads a process group of its own and the whole group gets the signal, so a shell script's
-    children stop too. At a terminal it stays in ours, because the terminal's own Ctrl-C already reaches it there.
+    children stop too. With a terminal it stays in ours: the terminal's own Ctrl-C and Ctrl-Z reach it there, and a
+    shell's `fg` and `bg` move both.
     """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._starting = False
+        self._is_over = False
         self._pending: list[int] = []
         self.own_group: Final = os.name == "posix" and not _has_terminal()
 
@@ -92,7 +98,7 @@ class _Signals:
     def caught(self) -> Iterator[None]:
         """Handle the signals that end a process, until the end of the block."""
         before = {}
-        for name in _FORWARDED:
+        for name in (*_FORWARDED, *(_JOB_CONTROL if self.own_group else ())):
             number = getattr(signal, name, None)
             # nohup and some supervisors ignore signals on purpose, and the child inherits that.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -102,6 +108,10 @@ class _Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def finish(self) -> None:
+        """Let no further signal disturb the cleaning up; a runner that cancels a job sends several."""
+        self._is_over = True
 
     def start(self, command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the child. A signal that arrives meanwhile is delivered as soon as it runs."""
@@ -122,8 +132,10 @@ class _Signals:
             self._pass_on(number)
         elif self._starting:
             self._pending.append(number)
-        else:
+        elif not self._is_over and signal.Signals(number).name not in _JOB_CONTROL:
             raise _Stopped(number)
+        if signal.Signals(number).name == "SIGTSTP":
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def _pass_on(self, number: int) -> None:
         child = self._child
@@ -132,24 +144,19 @@ class _Signals:
         if not self.own_group and signal.Signals(number).name in _FROM_TERMINAL:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self.own_group and signal.Signals(number).name in _ENDING:
+            if self.own_group and signal.Signals(number).name in {*_ENDING, *_JOB_CONTROL}:
                 os.killpg(child.pid, number)
             else:
                 child.send_signal(number)
 
 
 def _has_terminal() -> bool:
-    """Return whether our process group is the foreground of a terminal."""
+    """Return whether this process has a controlling terminal, be it in its foreground or its background."""
     try:
-        descriptor = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:
         return False
-    try:
-        return os.tcgetpgrp(descriptor) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    return True
 
 
 def supervise(plan: Plan) -> int:
@@ -182,19 +189,29 @@ def _cannot_run(program: str) -> int:
 
 def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
     files = TokenFiles()
+    # Tokens of its own: they are revoked at the end, and other steps of the job may go on with theirs.
+    cache = TokenCache()
+
+    def credential(resource: str) -> Credential:
+        return Credential(resource, endpoint, cache=cache, is_shared=False)
+
+    fixed: threading.Timer | None = None
     try:
+        tokens = []
         exported = None
         if plan.resource is not None:
-            token = files.add(_MAIN_FILE, Credential(plan.resource, endpoint))
+            token = files.add(_MAIN_FILE, credential(plan.resource))
+            tokens.append(token)
             if plan.exported is not None:
                 exported = (plan.exported, token.access_token.reveal())
-                note(f"keyless: {plan.exported} holds a fixed token that ends {_end_of(token)}")
+                fixed = _warn_of_fixed(plan.exported, token)
         elif plan.exported is not None:
             raise _no_main_token(plan.exported)
         named_files = {}
         for name, resource in plan.named_resources.items():
-            files.add(f"token-{name}", Credential(resource, endpoint))
+            tokens.append(files.add(f"token-{name}", credential(resource)))
             named_files[name] = files.path(f"token-{name}")
+        _warn_of_short(tokens)
         environ = child_environment(
             os.environ,
             audience=endpoint,
@@ -213,6 +230,9 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
         status = child.wait()
         return status if status >= 0 else 128 - status
     finally:
+        signals.finish()
+        if fixed is not None:
+            fixed.cancel()
         _revoke(files.close(), endpoint)
 
 
@@ -222,9 +242,30 @@ def _no_main_token(name: str) -> Error:
     return UsageError(f"--env {name} needs a --resource without a name, whose token it is to hold")
 
 
-def _end_of(token: ExchangedToken) -> str:
+def _warn_of_fixed(name: str, token: ExchangedToken) -> threading.Timer:
+    """Say that a variable cannot be refreshed: now, and once more when its token ends while the command runs."""
     left = token.expires_at - time.monotonic()
-    return time.strftime("at %Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + left)) + f", in {left / 60:.0f} minutes"
+    at = time.strftime("at %Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + left))
+    note(f"keyless: {name} holds a fixed token that ends {at}, in {_duration(left)}; it cannot be refreshed there")
+    late = f"keyless: the token in {name} has ended; only the file that HF_TOKEN_PATH names is kept fresh"
+    timer = threading.Timer(left, note, [late])
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _warn_of_short(tokens: Sequence[ExchangedToken]) -> None:
+    """Say what refreshed files cannot save: hf sends one header from the beginning of an upload to its end."""
+    shortest = min((token.expires_in for token in tokens), default=SHORT_LIFETIME_SECONDS)
+    if shortest < SHORT_LIFETIME_SECONDS:
+        note(
+            f"keyless: tokens of this service end after {_duration(shortest)}; the file is kept fresh, but one single "
+            f"upload that takes longer fails (tools read the token when it begins)"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _revoke(tokens: Sequence[ExchangedToken], endpoint: str) -> None:

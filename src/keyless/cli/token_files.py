@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keyless.client.credential import Credential
     from keyless.client.exchange import ExchangedToken
 
+CLOSE_SECONDS: Final = 3.0  # for an exchange under way at the end: what it gives is to be revoked as well
 RETRY_SECONDS: Final = 10.0  # between attempts while a refresh fails
 _LONGEST_WAIT_SECONDS: Final = 3600.0
 
@@ -54,6 +55,7 @@ class TokenFiles:
             OIDCError: No token could be had.
         """
         exchanged = credential.exchanged()
+        self._issued.append(exchanged)
         self._write(name, exchanged)
         self._kept.append((name, credential, exchanged))
         return exchanged
@@ -67,13 +69,12 @@ class TokenFiles:
         """Stop refreshing, remove the folder, and return the tokens that are still good, for revocation."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=1.0)  # it may be in an exchange; it writes nothing once `_stop` is set
+            self._thread.join(CLOSE_SECONDS)  # it may be in an exchange; it writes nothing once `_stop` is set
         shutil.rmtree(self.folder, ignore_errors=True)
         return [token for token in self._issued if self._monotonic() < token.expires_at]
 
     def _write(self, name: str, exchanged: ExchangedToken) -> None:
         token = exchanged.access_token.reveal()
-        self._issued.append(exchanged)
         mask(token)
         temporary = self.folder / f".{name}.new"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -102,7 +103,11 @@ class TokenFiles:
     def _refresh_once(self) -> None:
         for position, (name, credential, known) in enumerate(self._kept):
             exchanged = credential.exchanged()
-            if exchanged is not known and not self._stop.is_set():
-                with contextlib.suppress(FileNotFoundError):  # `close` has just removed the folder
-                    self._write(name, exchanged)
-                self._kept[position] = (name, credential, exchanged)
+            if exchanged is known:
+                continue
+            self._issued.append(exchanged)  # before anything else: `close` may be waiting for it
+            if self._stop.is_set():
+                return
+            with contextlib.suppress(FileNotFoundError):  # `close` has just removed the folder
+                self._write(name, exchanged)
+            self._kept[position] = (name, credential, exchanged)

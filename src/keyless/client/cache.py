@@ -24,13 +24,18 @@ MAX_REFRESH_MARGIN_SECONDS: Final = 300.0
 REFRESH_MARGIN_SHARE: Final = (
     0.2  # of a lifetime; a fixed 300 s would exchange at every call for lives of 300 s or less
 )
-RETRY_AFTER_FAILURE_SECONDS: Final = 5.0  # how long a still valid token is used without another attempt at refreshing
+RETRY_AFTER_FAILURE_SECONDS: Final = 5.0  # the longest a still valid token is used without another attempt
 MAX_ENTRIES: Final = 64  # more resources than any job publishes
 
 
 def refresh_margin(lifetime_seconds: float) -> float:
     """Return how many seconds before its end a token is replaced, when a new one can be minted."""
     return min(MAX_REFRESH_MARGIN_SECONDS, REFRESH_MARGIN_SHARE * lifetime_seconds)
+
+
+def _retry_at(token: ExchangedToken, now: float) -> float:
+    """Return when to try again to replace a token that is still good: more than once before its end."""
+    return now + min(RETRY_AFTER_FAILURE_SECONDS, (token.expires_at - now) / 3)
 
 
 class _Entry:
@@ -60,6 +65,7 @@ class TokenCache:
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._entries: dict[Hashable, _Entry] = {}
+        self.changes = 0  # grows whenever a token comes or goes, so that a copy elsewhere knows that it may be old
         self._reset()
         reset_in_child(self._reset)
 
@@ -71,6 +77,11 @@ class TokenCache:
         """Return the token of a key if there is one that need not be replaced yet."""
         entry = self._entries.get(key)  # without the lock: one dict operation, and entries never change in place
         return entry.token if entry is not None and self._monotonic() < entry.refresh_at else None
+
+    def has_good(self, key: Hashable) -> bool:
+        """Return whether the token of a key is still accepted, even if it should be replaced by now."""
+        entry = self._entries.get(key)
+        return entry is not None and self._monotonic() < entry.token.expires_at
 
     def get(
         self, key: Hashable, *, refresh_early: bool, make: Callable[[], ExchangedToken], deadline: Deadline
@@ -126,8 +137,7 @@ class TokenCache:
                 raise
             # An outage inside the margin is not the job's problem yet: the old token still has time.
             token = entry.token
-            retry_at = min(now + RETRY_AFTER_FAILURE_SECONDS, token.expires_at)
-            self._keep(key, _Entry(token, retry_at))
+            self._keep(key, _Entry(token, _retry_at(token, now)))
             flight.token = token
             return token
         except OIDCError as error:
@@ -135,7 +145,11 @@ class TokenCache:
             raise
         else:
             margin = refresh_margin(token.expires_in) if refresh_early else 0.0
-            self._keep(key, _Entry(token, token.expires_at - margin))
+            refresh_at = token.expires_at - margin
+            now = self._monotonic()
+            if refresh_at <= now:  # another process's token that it could not replace either
+                refresh_at = _retry_at(token, now)
+            self._keep(key, _Entry(token, refresh_at))
             flight.token = token
             return token
         finally:
@@ -150,6 +164,7 @@ class TokenCache:
                 oldest = min(self._entries, key=lambda known: self._entries[known].token.expires_at)
                 del self._entries[oldest]
             self._entries[key] = entry
+            self.changes += 1
 
     def refresh_in(self, key: Hashable) -> float | None:
         """Return the seconds until the token of a key is replaced, or `None` when there is none."""
@@ -160,11 +175,13 @@ class TokenCache:
         """Drop the token of a key, so that the next call makes a new one."""
         with self._lock:
             self._entries.pop(key, None)
+            self.changes += 1
 
     def clear(self) -> None:
         """Drop all tokens."""
         with self._lock:
             self._entries.clear()
+            self.changes += 1
 
 
 def _copy(error: OIDCError) -> OIDCError:

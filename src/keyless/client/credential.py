@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 
-from keyless.client.cache import shared_cache
+from keyless.client.attempts import mint_and_exchange, mint_and_exchange_once
+from keyless.client.cache import refresh_margin, shared_cache
 from keyless.client.environment import read_endpoint, read_resource, read_timeout_seconds
-from keyless.client.exchange import exchange_oidc_token, require_online
+from keyless.client.exchange import require_online
+from keyless.client.job_file import job_directory
 from keyless.errors import OIDCConfigurationError
 from keyless.http.deadline import Deadline
+from keyless.http.fork import import_lock
 from keyless.providers.detect import find_mint
+from keyless.secret import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from keyless.client.cache import TokenCache
     from keyless.client.exchange import ExchangedToken
+    from keyless.client.job_cache import JobCache
     from keyless.providers.base import CanMint
 
 
@@ -31,6 +36,8 @@ class Credential:
         audience: What to ask the CI platform for as `aud`; the endpoint by default, which is what services expect.
         environ: Variables to use; the process's own by default.
         cache: Where tokens are kept; the process's own by default.
+        is_shared: Whether the other processes of the job may use the same token, where the CI platform has a directory
+            that it deletes with the job. Say False for a token that will be revoked before the job ends.
 
     Example:
         >>> Credential("datasets/acme/data", "https://hub.example.org")
@@ -45,12 +52,14 @@ class Credential:
         audience: str | None = None,
         environ: Mapping[str, str] | None = None,
         cache: TokenCache | None = None,
+        is_shared: bool = True,
     ) -> None:
         self._resource = resource
         self._endpoint = endpoint
         self._audience = audience
         self._environ = environ
         self._cache = shared_cache if cache is None else cache
+        self._is_shared = is_shared
 
     def __repr__(self) -> str:
         return f"Credential(resource={self._resource!r}, endpoint={self._endpoint!r})"
@@ -69,17 +78,48 @@ class Credential:
         cached = self._cache.peek(request.key)
         if cached is not None:
             return cached
-        found, environ = request.found, request.environ
-        deadline = Deadline(read_timeout_seconds(environ))
+        deadline = Deadline(read_timeout_seconds(request.environ))
+        return self._cache.get(
+            request.key,
+            refresh_early=request.found.mints_anew,
+            make=lambda: self._make(request, deadline),
+            deadline=deadline,
+        )
 
-        def make() -> ExchangedToken:
-            require_online(environ)  # before minting: an id token for nothing would be thrown away
-            id_token = found.mint(request.audience, deadline=deadline, environ=environ)
-            return exchange_oidc_token(
-                id_token, request.resource, endpoint=request.endpoint, deadline=deadline, environ=environ
+    def _make(self, request: _Request, deadline: Deadline) -> ExchangedToken:
+        require_online(request.environ)  # before minting: an id token for nothing would be thrown away
+        can_wait = not self._cache.has_good(request.key)
+
+        def make(is_urgent: bool) -> ExchangedToken:
+            attempt = mint_and_exchange if is_urgent and can_wait else mint_and_exchange_once
+            return attempt(
+                request.found,
+                request.resource,
+                audience=request.audience,
+                endpoint=request.endpoint,
+                deadline=deadline,
+                environ=request.environ,
             )
 
-        return self._cache.get(request.key, refresh_early=found.mints_anew, make=make, deadline=deadline)
+        shared = request.job_cache() if self._is_shared else None
+        if shared is None:
+            return make(True)
+        margin = refresh_margin if request.found.mints_anew else _no_margin
+        return shared.get(make=make, margin=margin, deadline=deadline)
+
+    def forget(self, access_token: str) -> None:
+        """Drop a token that the service no longer takes, here and in the job, so that the next call makes a new one.
+
+        Raises:
+            OIDCError: The job's way to an id token is gone from the environment.
+        """
+        request = self._resolve()
+        kept = self._cache.peek(request.key)
+        if kept is not None and kept.access_token == Secret(access_token):
+            self._cache.forget(request.key)
+        shared = request.job_cache()
+        if shared is not None:
+            shared.forget(access_token)
 
     def refresh_in(self) -> float | None:
         """Return the seconds until the cached token is replaced, or `None` when there is none.
@@ -102,6 +142,10 @@ class Credential:
         return _Request(environ, endpoint, audience, resource, find_mint(environ, audience))
 
 
+def _no_margin(_lifetime_seconds: float) -> float:
+    return 0.0  # the one id token is not sent again before the end (S7)
+
+
 class _Request:
     """What one call resolved to; its key says which calls may share a token."""
 
@@ -114,3 +158,14 @@ class _Request:
         self.resource = resource
         self.found = found
         self.key = (endpoint, audience, resource, found.provider, found.identity)
+
+    def job_cache(self) -> JobCache | None:
+        """Return the file that the processes of the job share, where there is one."""
+        if job_directory(self.environ) is None:
+            return None
+        with import_lock:
+            from keyless.client.job_cache import open_job_cache
+
+        return open_job_cache(
+            self.environ, endpoint=self.endpoint, audience=self.audience, resource=self.resource, found=self.found
+        )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 
-from keyless.errors import OIDCConfigurationError
 from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final, Literal
+
+    from keyless.errors import OIDCConfigurationError
 
     Precedence = Literal["first", "last"]
 
@@ -23,6 +24,12 @@ MAX_TIMEOUT_SECONDS: Final = 600.0
 TOKEN_VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # in this order
 RESOURCE_VARIABLE: Final = "HF_OIDC_RESOURCE"
 _TRUE: Final = frozenset({"1", "on", "yes", "true"})
+
+
+def _wrong(message: str, *, hint: str | None = None) -> OIDCConfigurationError:
+    from keyless.errors import OIDCConfigurationError  # a job that finds its token in a file has no use for it
+
+    return OIDCConfigurationError(message, hint=hint)
 
 
 def clean(value: str | None) -> str:
@@ -67,7 +74,7 @@ def read_resource(environ: Mapping[str, str], resource: str | None = None) -> st
     """
     text = clean(resource) or clean(environ.get(RESOURCE_VARIABLE))
     if text and (not text.isprintable() or " " in text):
-        raise OIDCConfigurationError(
+        raise _wrong(
             f"the resource {text[:100]!r} holds blanks or control characters",
             hint="It looks like namespace/name, datasets/namespace/name or a user name.",
         )
@@ -86,7 +93,7 @@ def read_precedence(environ: Mapping[str, str], precedence: str | None = None) -
     if text == "last":
         return "last"
     name = "precedence" if clean(precedence) else "KEYLESS_PRECEDENCE"
-    raise OIDCConfigurationError(f"{name} is {text[:40]!r}; it can be 'first' or 'last'")
+    raise _wrong(f"{name} is {text[:40]!r}; it can be 'first' or 'last'")
 
 
 def read_timeout_seconds(environ: Mapping[str, str]) -> float:
@@ -103,7 +110,7 @@ def read_timeout_seconds(environ: Mapping[str, str]) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= MAX_TIMEOUT_SECONDS:  # also refuses nan
-        raise OIDCConfigurationError(
+        raise _wrong(
             f"KEYLESS_TIMEOUT is {text[:40]!r}; it is a number of seconds, above 0 and at most {MAX_TIMEOUT_SECONDS:g}"
         )
     return seconds

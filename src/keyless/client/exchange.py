@@ -36,6 +36,7 @@ MAX_ACCESS_TOKEN_CHARS: Final = 16_384
 _LEG: Final = "the token service"
 _WRONG_PLACE_HINT: Final = "Is HF_ENDPOINT the base URL of the service, and not of a page or proxy in front of it?"
 _OUTAGE_HINT: Final = "Nothing was refused: run the step again in a moment."
+_UNDECIDED_REASON: Final = "unavailable"  # our service's own word for "nothing was granted or refused"
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")  # the first present one counts
 
 # What to do about our service's stable reasons. Other services give none, and their error code is looked up instead.
@@ -73,6 +74,13 @@ _STATUS_HINTS: Final[Mapping[int, str]] = {
     404: "There is no token exchange at that address; is HF_ENDPOINT right, including its path?",
     405: "There is no token exchange at that address; is HF_ENDPOINT right, including its path?",
 }
+
+
+class NotSpentError(ExchangeUnavailableError):
+    """The exchange did not happen: nothing was sent, or our service said that it granted and refused nothing.
+
+    The same id token may be sent again; after any other failure it may be used up.
+    """
 
 
 class ExchangedToken:
@@ -136,7 +144,7 @@ def exchange_oidc_token(
     with import_lock:
         import json
 
-        from keyless.http.transport import AnswerError, send
+        from keyless.http.transport import AnswerError, NotSentError, send
 
     body = json.dumps(
         {
@@ -160,6 +168,8 @@ def exchange_oidc_token(
         )
     except AnswerError as error:
         raise ResponseError(error.message, hint=error.hint or _WRONG_PLACE_HINT) from None
+    except NotSentError as error:
+        raise NotSpentError(error.message, hint=error.hint or _OUTAGE_HINT) from None
     except TransportError as error:
         raise ExchangeUnavailableError(error.message, hint=error.hint or _OUTAGE_HINT) from None
     return _read_answer(answer, id_token=id_token, endpoint=endpoint, sent_at=sent_at)
@@ -312,12 +322,11 @@ def _refused(answer: Response, *, id_token: str, endpoint: str, request_id: str 
 
 def _unavailable(answer: Response, *, id_token: str, endpoint: str, request_id: str | None) -> ExchangeUnavailableError:
     verb = "is asked too often" if answer.status == 429 else "is failing"
-    message, _, _ = _sentence(answer, verb=verb, endpoint=endpoint, id_token=id_token, request_id=request_id)
+    message, _, reason = _sentence(answer, verb=verb, endpoint=endpoint, id_token=id_token, request_id=request_id)
     retry_after = _read_retry_after(answer.headers.get("retry-after"))
     hint = f"Nothing was refused: run the step again after {retry_after:.0f} seconds." if retry_after else _OUTAGE_HINT
-    return ExchangeUnavailableError(
-        message, status=answer.status, retry_after=retry_after, request_id=request_id, hint=hint
-    )
+    kind = NotSpentError if answer.status == 503 and reason == _UNDECIDED_REASON else ExchangeUnavailableError
+    return kind(message, status=answer.status, retry_after=retry_after, request_id=request_id, hint=hint)
 
 
 def _read_retry_after(value: str | None) -> float | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from keyless.client.attempts import Retries, mint, mint_and_exchange
 from keyless.client.environment import clean, read_endpoint, read_resource, read_timeout_seconds
-from keyless.client.exchange import exchange_oidc_token, require_online
+from keyless.client.exchange import require_online
 from keyless.errors import OIDCConfigurationError
 from keyless.http.deadline import Deadline
+from keyless.providers.base import CanMint
 from keyless.providers.detect import ORDER, find_mint
+from keyless.secret import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def get_oidc_token(
     audience = clean(audience) or read_endpoint(environ, endpoint)
     found = find_mint(environ, audience, only=_check_provider(provider))
     deadline = deadline or Deadline(read_timeout_seconds(environ))
-    return found.mint(audience, deadline=deadline, environ=environ).reveal()
+    return mint(found, audience, environ=environ, retries=Retries(deadline)).reveal()
 
 
 def _check_provider(provider: str | None) -> str | None:
@@ -63,7 +66,7 @@ def oidc_login(
     endpoint: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> ExchangedToken:
-    """Get the job's id token and exchange it, once and uncached.
+    """Get the job's id token and exchange it, uncached.
 
     Args:
         resource: What the access token is for; `HF_OIDC_RESOURCE` by default.
@@ -82,8 +85,26 @@ def oidc_login(
     if not resource:
         raise OIDCConfigurationError("no resource to get a token for", hint="Pass resource=, or set HF_OIDC_RESOURCE.")
     require_online(environ)
-    deadline = Deadline(read_timeout_seconds(environ))
-    id_token = clean(subject_token) or get_oidc_token(
-        provider=provider, audience=audience, endpoint=endpoint, deadline=deadline, environ=environ
+    audience = clean(audience) or endpoint
+    given = clean(subject_token)
+    found = _Given(Secret(given)) if given else find_mint(environ, audience, only=_check_provider(provider))
+    return mint_and_exchange(
+        found,
+        resource,
+        audience=audience,
+        endpoint=endpoint,
+        deadline=Deadline(read_timeout_seconds(environ)),
+        environ=environ,
     )
-    return exchange_oidc_token(id_token, resource, endpoint=endpoint, deadline=deadline, environ=environ)
+
+
+class _Given(CanMint):
+    """The id token that the caller brought."""
+
+    __slots__ = ()
+
+    def __init__(self, token: Secret) -> None:
+        super().__init__("given", identity=token, mints_anew=False, variables=())
+
+    def mint(self, audience: str, *, deadline: Deadline, environ: Mapping[str, str]) -> Secret:  # noqa: ARG002  # one shape
+        return self.identity

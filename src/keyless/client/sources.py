@@ -6,6 +6,7 @@ OIDC is the last resort as the origin's text has it; `KEYLESS_PRECEDENCE=first` 
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from keyless.client.environment import (
     RESOURCE_VARIABLE,
@@ -21,10 +22,29 @@ from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Final
 
+    from keyless.client.cache import TokenCache
+
+    # until when (monotonic seconds), how to look up a variable, what the variables were, the cache and its `changes`,
+    # the token
+    _Recent = tuple[float, Callable[[bytes], bytes | None], tuple[bytes | None, ...], TokenCache, int, str]
+
 MAX_TOKEN_FILE_CHARS: Final = 65_536
+
+RECENT_SECONDS: Final = 1.0  # how late a change of the token file, or of how the job mints, may be noticed
+
+# The last exchanged token, for programs that ask at every request: reading a variable through `os.environ` alone costs
+# more than all of this. The variables that decide whose token it is are looked at in every call all the same.
+_recent: _Recent | None = None
+_RECENT_VARIABLES: Final = (  # `get_token` looks them up in this order
+    b"HF_OIDC_RESOURCE",
+    b"HF_ENDPOINT",
+    b"HF_TOKEN",
+    b"HUGGING_FACE_HUB_TOKEN",
+    b"HF_OIDC_ID_TOKEN",
+)
 
 _warned: set[str] = set()  # once per process
 
@@ -53,6 +73,18 @@ def get_token(
     Raises:
         OIDCError: OIDC is configured, comes to be used, and gives no token; the child says why.
     """
+    is_usual = token is None and resource is None and endpoint is None and precedence is None and environ is None
+    recent = _recent
+    if is_usual and recent is not None:
+        until, get, seen, cache, changes, known = recent
+        if monotonic() < until and changes == cache.changes and seen == (
+            get(b"HF_OIDC_RESOURCE"),
+            get(b"HF_ENDPOINT"),
+            get(b"HF_TOKEN"),
+            get(b"HUGGING_FACE_HUB_TOKEN"),
+            get(b"HF_OIDC_ID_TOKEN"),
+        ):
+            return known
     explicit = clean(token)
     if explicit:
         return explicit
@@ -61,20 +93,31 @@ def get_token(
         return _exchange(read_resource({}, resource), endpoint, environ) if clean(resource) else None
     wanted = read_resource(environ, resource)
     if wanted and read_precedence(environ, precedence) == "first":
-        return _exchange(wanted, endpoint, environ)
+        return _exchange(wanted, endpoint, environ, is_usual=is_usual)
     stored, source = find_stored_token(environ)
     if stored:
         if wanted:
             _warn_shadow(source)
         return stored
-    return _exchange(wanted, endpoint, environ) if wanted else None
+    return _exchange(wanted, endpoint, environ, is_usual=is_usual) if wanted else None
 
 
-def _exchange(resource: str, endpoint: str | None, environ: Mapping[str, str]) -> str:
+def _exchange(resource: str, endpoint: str | None, environ: Mapping[str, str], *, is_usual: bool = False) -> str:
+    global _recent  # noqa: PLW0603  # one process has one environment
     with import_lock:
+        from keyless.client.cache import shared_cache
         from keyless.client.credential import Credential
 
-    return Credential(resource, endpoint, environ=environ).token()
+    variables = getattr(os.environ, "_data", None)  # names and values as bytes, where the system has them so
+    get = variables.get if is_usual and os.name == "posix" and isinstance(variables, dict) else None
+    seen = () if get is None else tuple(get(name) for name in _RECENT_VARIABLES)
+    credential = Credential(resource, endpoint, environ=environ)
+    token = credential.token()
+    changes = shared_cache.changes
+    if get is not None:
+        until = monotonic() + min(RECENT_SECONDS, credential.refresh_in() or 0.0)
+        _recent = (until, get, seen, shared_cache, changes, token)
+    return token
 
 
 def find_stored_token(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -94,10 +94,10 @@ class DeadlineSocket:
         # Piece by piece: `ssl.SSLSocket.sendall` gives every piece the whole time-out again.
         view = memoryview(data)
         while view:
-            self._sock.settimeout(self._deadline.check())
             try:
+                self._sock.settimeout(self._deadline.check())
                 sent = self._sock.send(view)
-            except TimeoutError:
+            except TimeoutError:  # of the socket, or the deadline's own between two pieces
                 raise DeadlineExceededError(f"could not send within {self._deadline.seconds:g} s") from None
             view = view[sent:]
 

@@ -45,6 +45,13 @@ class AnswerError(TransportError):
         super().__init__(message, retryable=False, hint=hint)
 
 
+class NotSentError(TransportError):
+    """No byte of the request left this machine: the name, the connection, the proxy or the TLS handshake failed.
+
+    Whatever the request carries was certainly not used up.
+    """
+
+
 class Response:
     """An answer: status code, headers by lower-case name, and the whole body."""
 
@@ -101,10 +108,13 @@ def send(
 
         log_debug(curl_line(method, url, sent_headers, body, secrets))
     where = f"{leg} at {parsed.authority}"
+    sock = _open(parsed, proxy, deadline, where)
     try:
-        response = _converse(method, parsed, proxy, sent_headers, body, deadline, max_bytes, where)
+        response = _converse(sock, method, parsed, proxy, sent_headers, body, deadline, max_bytes, where)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _translate(error, where, proxy, deadline) from None  # the cause may quote what was sent
+    finally:
+        sock.close()
     if is_debug(environ):
         log_debug(f"{where}: HTTP {response.status}, {len(response.body)} bytes")
     if 300 <= response.status < 400:
@@ -131,6 +141,7 @@ def _check_headers(headers: Mapping[str, str], leg: str) -> None:
 
 
 def _converse(
+    sock: socket.socket,
     method: str,
     url: Url,
     proxy: Proxy | None,
@@ -140,34 +151,46 @@ def _converse(
     max_bytes: int,
     where: str,
 ) -> Response:
-    sock: socket.socket | None = None
-    try:
-        sock = _open(url, proxy, deadline, where)
-        connection = http.client.HTTPConnection(url.host, url.port)
-        connection.sock = DeadlineSocket(sock, deadline)
-        target = url.target
-        extra = dict(headers)
-        if proxy is not None and url.scheme == "http":
-            target = f"http://{url.authority}{url.target}"
-            if proxy.authorization:
-                extra["Proxy-Authorization"] = proxy.authorization
-        connection.putrequest(method, target, skip_host=True)  # sends "Accept-Encoding: identity"
-        connection.putheader("Host", url.authority)
-        for name, value in extra.items():
-            connection.putheader(name, value)
-        connection.putheader("Connection", "close")
-        if body is not None:
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        with connection.getresponse() as answer:
-            content = _read(answer, max_bytes, where)
-            return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
-    finally:
-        if sock is not None:
-            sock.close()
+    connection = http.client.HTTPConnection(url.host, url.port)
+    connection.sock = DeadlineSocket(sock, deadline)
+    target = url.target
+    extra = dict(headers)
+    if proxy is not None and url.scheme == "http":
+        target = f"http://{url.authority}{url.target}"
+        if proxy.authorization:
+            extra["Proxy-Authorization"] = proxy.authorization
+    connection.putrequest(method, target, skip_host=True)  # sends "Accept-Encoding: identity"
+    connection.putheader("Host", url.authority)
+    for name, value in extra.items():
+        connection.putheader(name, value)
+    connection.putheader("Connection", "close")
+    if body is not None:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    with connection.getresponse() as answer:
+        content = _read(answer, max_bytes, where)
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
 
 def _open(url: Url, proxy: Proxy | None, deadline: Deadline, where: str) -> socket.socket:
+    """Return a connection that the request can be sent on.
+
+    Raises:
+        NotSentError: There is none.
+        AnswerError: What answered is not the proxy that it should be.
+    """
+    try:
+        return _connect(url, proxy, deadline, where)
+    except TransportError as error:
+        raise NotSentError(error.message, retryable=error.retryable, hint=error.hint) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = _translate(error, where, proxy, deadline)
+        if isinstance(reason, AnswerError):
+            raise reason from None
+        raise NotSentError(reason.message, retryable=reason.retryable, hint=reason.hint) from None
+
+
+def _connect(url: Url, proxy: Proxy | None, deadline: Deadline, where: str) -> socket.socket:
     host, port = (url.host, url.port) if proxy is None else (proxy.host, proxy.port)
     addresses = resolve(host, port, deadline)
     if url.is_loopback:
@@ -251,7 +274,7 @@ def _translate(
         case socket.gaierror():
             return TransportError(
                 f"{where}{via} has a host name that does not resolve ({error.strerror})",
-                retryable=True,
+                retryable=error.errno != socket.EAI_NONAME,  # "there is no such name" is an answer, not a failure
                 hint="Check the name, and that the job's network can resolve it.",
             )
         case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():

@@ -91,6 +91,12 @@ def _normalise(claim: str, value: str) -> str:
 GITHUB: Final = Profile(
     kind="github",
     default_url="https://token.actions.githubusercontent.com",
+    url_templates=(
+        "https://token.actions.githubusercontent.com/<enterprise>",
+        "https://token.actions.<subdomain>.ghe.com",
+        "https://token.actions.<subdomain>.ghe.com/<enterprise>",
+        "https://<host>/_services/token",
+    ),
     required_claims=("repository", "repository_id", "repository_owner_id", "workflow_ref", "event_name", "run_id"),
     optional_claims=(
         "repository_owner",
@@ -115,9 +121,24 @@ GITHUB: Final = Profile(
     ),
     derived_claims=("branch", "tag", "workflow", "job_workflow"),
     hidden_claims=frozenset({"actor", "run_id", "run_number", "check_run_id", "workflow_ref", "job_workflow_ref"}),
+    ignored_claims=("workflow (the display name)", "head_ref", "base_ref", "issuer_scope", "repo_property_*"),
     id_claims=("repository_id", "repository_owner_id"),
     glob_claims=frozenset({"branch", "tag", "ref"}),
     folded_claims=frozenset({"repository", "repository_owner", "environment"}),
+    guarded={
+        "event_name": "`pull_request*`, `workflow_run`, `issue_comment`",
+        "workflow": "the job is defined in another file, or at another commit, than the workflow that was started",
+        "job_workflow": "as `workflow`",
+    },
+    notes={
+        "repository_id": "pinned with the owner's: a name can be given up and taken by somebody else",
+        "workflow": "file name out of `workflow_ref`, of the token's own repository at its own ref or commit",
+        "job_workflow": "`owner/name/.github/workflows/file` out of `job_workflow_ref`: where the job is defined",
+        "branch": "out of `ref`",
+        "tag": "out of `ref`",
+        "environment": "absent unless the job names one",
+        "ref_protected": "`true` or `false`",
+    },
     derive=_derive,
     guards=_guards,
     normalise=_normalise,

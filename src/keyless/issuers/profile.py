@@ -71,7 +71,7 @@ def _reject_nothing(_claims: Mapping[str, object]) -> None:
 
 
 def name_ref(claims: dict[str, str], ref: str) -> None:
-    """Add what a full ref says: `ref`, and `branch` or `tag`; anything else, such as a pull request, is neither (T88)."""
+    """Add what a full ref says: `ref`, and `branch` or `tag`; a pull request's is neither (T88)."""
     claims["ref"] = ref
     for kind, prefix in REF_PREFIXES.items():
         if ref.startswith(prefix):
@@ -187,7 +187,8 @@ class Profile:
         alarm it had another type (V10). Under `open_claims` an uncomparable claim is merely absent.
 
         Raises:
-            MissingClaimError: A claim that must be there is not.
+            MissingClaimError: A claim that must be there is not. (The verification looks for `required_claims`; what
+                lies inside objects is looked for here.)
             InvalidClaimError: A known claim is a list, an object or a fraction, too long, or unprintable (T18); or it
                 says something that is refused always.
         """

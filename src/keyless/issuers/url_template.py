@@ -8,7 +8,7 @@ tokens are compared with the record, byte for byte.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -36,7 +36,7 @@ def fits_template(template: str, url: str) -> bool:
     return _compiled(template).fullmatch(url) is not None
 
 
-@lru_cache(maxsize=None)  # as many as there are templates in the profiles
+@cache  # as many as there are templates in the profiles
 def _compiled(template: str) -> re.Pattern[str]:
     parts = re.split(r"<([a-z]+)>", template)
     return re.compile("".join(PLACEHOLDERS[part] if index % 2 else re.escape(part) for index, part in enumerate(parts)))

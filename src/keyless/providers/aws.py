@@ -58,7 +58,7 @@ _HINTS: Final = {
     "JWTPayloadSizeExceeded": "The role carries too many tags to fit into a token.",
     "ExpiredToken": "The AWS credentials in the job's variables have expired: assume the role anew.",
     "InvalidClientTokenId": "The access key does not exist (any more), or belongs to another partition of AWS.",
-    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID, or this machine's clock is off.",
+    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID, or the clock is wrong.",
     "RequestExpired": "This machine's clock is off by more than five minutes.",
     "InvalidAction": "This region's STS does not know GetWebIdentityToken; set AWS_REGION to another one.",
     "InvalidIdentityToken": "The cluster's token was not accepted for the role: is its OIDC provider set up in IAM?",
@@ -151,8 +151,10 @@ class AwsMint(CanMint):
             WebIdentityToken=token,
         )
         answer = self._post(body, {"Content-Type": FORM}, words, deadline, environ, [token])
-        found = (_element(answer.body, name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-        return make(*found, words)
+        key, secret, session = (
+            _element(answer.body, name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        )
+        return make(key, secret, session, words)
 
     def _post(
         self,

@@ -40,8 +40,8 @@ _UNRESOLVED_HINT: Final = (
     "env: of the step (a template or a script cannot resolve it)."
 )
 _FORK_HINT: Final = (
-    "This build was started by a pull request from a fork, which gets no secrets and so no access token. Publish from a "
-    "branch or a tag instead."
+    "This build was started by a pull request from a fork, which gets no secrets and so no access token. Publish from "
+    "a branch or a tag instead."
 )
 _URL_HINT: Final = (
     "The agent sets SYSTEM_OIDCREQUESTURI by itself; a container started by hand needs it passed on, and an old agent "

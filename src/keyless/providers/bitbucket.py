@@ -24,7 +24,7 @@ VARIABLES: Final = ("BITBUCKET_STEP_OIDC_TOKEN",)
 
 def _hint(audience: str) -> str:
     return (
-        "Write this in the step of bitbucket-pipelines.yml (oidc: true alone gives a token for Bitbucket's workspace):\n"
+        "Write this in the step of bitbucket-pipelines.yml (oidc: true alone gives one for the workspace):\n"
         f"    oidc:\n      audiences:\n        - {audience}"
     )
 

@@ -40,7 +40,7 @@ _MISSING_HINT: Final = (
 )
 _FAILED_HINT: Final = (
     "Does this version of the CLI know `circleci run oidc get`? Run it in the job with standard output thrown away, "
-    "because CircleCI does not mask the token: circleci run oidc get --claims '{\"aud\":\"x\"}' > /dev/null"
+    'because CircleCI does not mask the token: circleci run oidc get --claims \'{"aud":"x"}\' > /dev/null'
 )
 
 
@@ -55,25 +55,15 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
             "this CircleCI job has no id token", hint=_FORK_HINT if forked else _NO_TOKEN_HINT
         )
         return CannotMint(NAME, error)
-    for name, token in tokens:
-        if _is_for(token, audience):
-            with import_lock:
-                from keyless.providers.handed_over import HandedOverToken
+    with import_lock:
+        from keyless.providers.handed_over import HandedOverToken
+        from keyless.providers.ready_made import is_for
 
+    for name, token in tokens:
+        if is_for(token, audience):
             return HandedOverToken(NAME, name, Secret(token))
     rooted = environ.get(ROOT_ISSUER_VARIABLE, "").strip().lower() in _TRUE
     return CircleCiMint(Secret(tokens[0][1]), rooted=rooted)
-
-
-def _is_for(token: str, audience: str) -> bool:
-    """Return whether the ready-made token will do; it is made for the organisation's id."""
-    with import_lock:
-        from keyless.providers.unverified import read_unverified_claims
-    try:
-        found = read_unverified_claims(token, source="the token").get("aud")
-    except MintError:
-        return False
-    return bool(audience) and (found == audience or (isinstance(found, list) and audience in found))
 
 
 class CircleCiMint(CanMint):

@@ -1,7 +1,7 @@
-"""Which CI platform is this, and who gives the id token? The order is data.
+"""Which CI platform is this, and who gives the id token?
 
-A token handed over on purpose wins over detection; a platform's own marker wins over anything a machine might offer.
-The first that answers is final: what it cannot do is reported, and nothing else is tried (promise S6).
+A provider that the user insists on is the only one asked. Otherwise the first of `keyless.providers.order` that answers
+is final: what it cannot do is reported, and nothing else is tried (promise S6).
 """
 
 from __future__ import annotations
@@ -9,32 +9,39 @@ from __future__ import annotations
 import os
 
 from keyless.errors import ProviderNotFoundError
-from keyless.providers import github, gitlab, handed_over
+from keyless.http.fork import import_lock
 from keyless.providers.base import CanMint, CannotMint
+from keyless.providers.order import NAMES, ORDER, chosen, enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final
 
-    from keyless.providers.base import Provider
+    from keyless.providers.order import Entry
 
-PLATFORMS: Final[tuple[Provider, ...]] = (github, gitlab)  # how to tell them apart is in each file
-ORDER: Final[tuple[Provider, ...]] = (handed_over, *PLATFORMS)
+__all__ = ["NAMES", "ORDER", "detect_provider", "find_mint"]
 
 
 def detect_provider(environ: Mapping[str, str] | None = None) -> str | None:
-    """Name the CI platform this job runs on, or `None` where no supported platform is found (S2).
+    """Name the platform this job can mint on, or `None` where no supported platform is found (S2).
 
-    A platform is named also when the job lacks the permission to mint; asking for a token then says what to change.
+    A CI platform is named also when the job lacks the permission to mint; asking for a token then says what to change.
+    The exception is Forgejo, whose instances without the feature look the same. A handed-over token is no platform.
 
     Args:
         environ: Variables to look at; the process's own by default.
+
+    Raises:
+        OIDCConfigurationError: `KEYLESS_PROVIDER` or `KEYLESS_DISABLE_PROVIDERS` names a provider that does not exist.
     """
     environ = os.environ if environ is None else environ
-    for platform in PLATFORMS:
-        if platform.detect(environ, "") is not None:
-            return platform.NAME
+    choice = chosen(environ)
+    for entry in enabled(environ) if choice is None or choice.kind == "source" else (choice,):
+        if entry.kind == "source":
+            continue
+        found = entry.detect(environ, "")
+        if found is not None:
+            return entry.NAME if entry.named_when_unable or not isinstance(found, CannotMint) else None
     return None
 
 
@@ -44,25 +51,34 @@ def find_mint(environ: Mapping[str, str], audience: str, *, only: str | None = N
     Args:
         environ: Variables to look at.
         audience: What the token service expects in `aud`; some platforms name the variable for it.
-        only: Ask this provider and no other.
+        only: Ask this provider and no other; `KEYLESS_PROVIDER` by default.
 
     Raises:
         IdTokenPermissionError: The platform is known, but this job cannot have a token; the hint says what to add.
         ProviderNotFoundError: No platform was recognised and no token was handed over.
+        OIDCConfigurationError: A variable about providers cannot work.
     """
-    for provider in ORDER:
-        if only not in {None, provider.NAME}:
-            continue
-        found = provider.detect(environ, audience)
+    if only is not None:
+        environ = {**environ, "KEYLESS_PROVIDER": only, "KEYLESS_DISABLE_PROVIDERS": ""}
+    choice = chosen(environ)
+    for entry in enabled(environ) if choice is None else (choice,):
+        found = entry.detect(environ, audience)
         if isinstance(found, CannotMint):
             raise found.error
         if found is not None:
             return found
-    hint = "On another CI, put the job's id token into HF_OIDC_ID_TOKEN (its audience must be the endpoint)."
-    if github.act_hint(environ):
-        hint = f"{github.act_hint(environ)}"
-    elif environ.get("FORGEJO_ACTIONS") or environ.get("GITEA_ACTIONS"):
-        hint = f"Forgejo and Gitea runners look like GitHub but are not minted natively. {hint}"
+    if choice is not None:
+        raise _not_chosen(choice)
+    with import_lock:
+        from keyless.providers.absent import explain_absence
     raise ProviderNotFoundError(
-        "no CI platform that can give an id token was found, and none was handed over", hint=hint
+        "no CI platform that can give an id token was found, and none was handed over",
+        hint=explain_absence(environ, audience),
+    )
+
+
+def _not_chosen(choice: Entry) -> ProviderNotFoundError:
+    return ProviderNotFoundError(
+        f"{choice.NAME} was chosen, but nothing of {choice.TITLE} is to be seen in this job's environment",
+        hint=f"It needs: {choice.SETUP}\nA container that was started by hand must be passed the platform's variables.",
     )

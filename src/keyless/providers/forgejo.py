@@ -30,7 +30,8 @@ Add this to the job (Forgejo has no permissions: key; GitHub's lines do nothing 
     enable-openid-connect: true
 It needs Forgejo 15 or newer and a runner newer than 12.5.0."""
 _PULL_REQUEST_HINT: Final = (
-    "This run was started by a pull request: Forgejo gives no id token to one from a fork. Publish from a push or a tag."
+    "This run was started by a pull request: Forgejo gives no id token to one from a fork. Publish from a push or a "
+    "tag instead."
 )
 _REFUSED: Final = {
     0: "The request token is valid only while its job runs; a copied or old one is refused.",

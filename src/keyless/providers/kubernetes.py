@@ -49,7 +49,9 @@ Project a token for the endpoint into the pod (not with subPath: such a file is 
       - volumeMounts:
           - {name: keyless, mountPath: /var/run/secrets/keyless, readOnly: true}"""
 _OUTSIDE_HINT: Final = "KUBERNETES_SERVICE_HOST is not set here; the kubelet sets it in every pod."
-_AUTOMOUNT_HINT: Final = "The pod has no API token (automountServiceAccountToken: false?). Mount a projected token instead."
+_AUTOMOUNT_HINT: Final = (
+    "The pod has no API token (automountServiceAccountToken: false?). Mount a projected token instead."
+)
 _REFUSED: Final = {
     0: "See the API server's audit log for the reason.",
     401: "The pod's API token is not accepted (any more).",
@@ -134,10 +136,11 @@ class TokenRequest(CanMint):
         if not os.access(authority, os.R_OK):
             raise MintError("the pod does not have the certificate of its cluster (ca.crt)", hint=_AUTOMOUNT_HINT)
         account = _service_account(api_token)
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(account, safe='')}/token"
         words = Words(_LEG, refused=_REFUSED, outage="The cluster's API server does not answer this pod.")
         answer = ask(
             "POST",
-            f"{self._api}/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(account, safe='')}/token",
+            f"{self._api}{path}",
             words=words,
             deadline=deadline,
             environ=environ,

@@ -99,6 +99,7 @@ def run_program(
 def _collect(process: subprocess.Popen[bytes], source: str, deadline: Deadline, late_hint: str | None) -> Finished:
     with import_lock:
         import threading
+        from subprocess import TimeoutExpired
 
     output, complaint = bytearray(), bytearray()
     assert process.stdout is not None  # noqa: S101  # for the type checker: both are pipes
@@ -117,8 +118,6 @@ def _collect(process: subprocess.Popen[bytes], source: str, deadline: Deadline, 
     if len(output) > MAX_OUTPUT_BYTES:
         raise MintError(f"{source} printed more than {MAX_OUTPUT_BYTES} bytes; an id token is much shorter")
     try:
-        with import_lock:
-            from subprocess import TimeoutExpired
         status = process.wait(max(0.001, deadline.remaining()))
     except TimeoutExpired:
         raise MintUnavailableError(
@@ -128,7 +127,7 @@ def _collect(process: subprocess.Popen[bytes], source: str, deadline: Deadline, 
     return Finished(status, bytes(output), bytes(complaint).decode("utf-8", "replace"))
 
 
-def _drain(stream: IO[bytes], into: bytearray, limit: int, goes_on: bool) -> None:  # noqa: FBT001
+def _drain(stream: IO[bytes], into: bytearray, limit: int, goes_on: bool) -> None:
     """Read to the end; beyond the limit stop, or go on and forget, so that a chatty program is not blocked."""
     try:
         with stream:

@@ -46,7 +46,11 @@ _COMPLAINTS: Final = (
         True,
         f"The agent does not answer. Does it run, and is the socket of {SOCKET_VARIABLE} mounted here?",
     ),
-    (("deadlineexceeded", "deadline exceeded"), True, "The agent did not answer in time. Is it cut off from its server?"),
+    (
+        ("deadlineexceeded", "deadline exceeded"),
+        True,
+        "The agent did not answer in time. Is it cut off from its server?",
+    ),
     (
         ("invalidargument",),
         False,
@@ -66,7 +70,9 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
     if not text:
         return None
     if text.startswith("tcp:"):
-        error = IdTokenPermissionError(f"{SOCKET_VARIABLE} is a TCP address, which spire-agent cannot use", hint=_FILE_HINT)
+        error = IdTokenPermissionError(
+            f"{SOCKET_VARIABLE} is a TCP address, which spire-agent cannot use", hint=_FILE_HINT
+        )
         return CannotMint(NAME, error)
     path = _socket_path(text)
     if path is None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from keyless.errors import IdTokenPermissionError
 from keyless.http.fork import import_lock
 from keyless.providers.base import CanMint, CannotMint
+from keyless.providers.choice import is_chosen
 from keyless.secret import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
-
-    from keyless.http.deadline import Deadline
 
 
 class Row:
@@ -69,10 +68,13 @@ class Row:
 
     def detect(self, environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | None:
         """Say whether the job runs there, and whether its token is."""
+        with import_lock:
+            from keyless.providers.ready_made import is_for
+
         hint = self.hint.replace("{audience}", audience)
         found = [(name, environ[name].strip()) for name in self._filled(environ)]
         for name, token in found:
-            if len(found) == 1 or self.audience_is_fixed or _is_for(token, audience):
+            if len(found) == 1 or self.audience_is_fixed or is_for(token, audience):
                 return self._held(name, token, hint)
         if found:
             return self._held(*found[0], hint)
@@ -86,6 +88,8 @@ class Row:
         return CannotMint(self.NAME, IdTokenPermissionError(f"this job of {self.TITLE} has no id token", hint=hint))
 
     def _is_here(self, environ: Mapping[str, str]) -> bool:
+        if is_chosen(environ, self.NAME):
+            return True
         if self.marker is None:
             return False
         name, value = self.marker
@@ -103,6 +107,7 @@ class Row:
     def _held(self, name: str, token: str, hint: str) -> CanMint:
         with import_lock:
             from keyless.providers.handed_over import HandedOverToken
+            from keyless.providers.ready_made import FixedAudienceToken
 
         if self.audience_is_fixed:
             return FixedAudienceToken(self.NAME, name, Secret(token))
@@ -122,42 +127,6 @@ class Row:
         )
 
 
-def _is_for(token: str, audience: str) -> bool:
-    with import_lock:
-        from keyless.errors import MintError
-        from keyless.providers.unverified import read_unverified_claims
-    try:
-        found = read_unverified_claims(token, source="the token").get("aud")
-    except MintError:
-        return False
-    return found == audience or (isinstance(found, list) and audience in found)
-
-
-class FixedAudienceToken(CanMint):
-    """The one token of a job, for an audience that the platform decides about.
-
-    Args:
-        provider: Name of the platform.
-        variable: Name of the variable it is in.
-        token: The token.
-    """
-
-    __slots__ = ("_token", "_variable")
-
-    def __init__(self, provider: str, variable: str, token: Secret) -> None:
-        super().__init__(provider, identity=token, mints_anew=False, variables=(variable,))
-        self._variable = variable
-        self._token = token
-
-    def mint(self, audience: str, *, deadline: Deadline, environ: Mapping[str, str]) -> Secret:  # noqa: ARG002  # one shape
-        """Return the token after a look at its shape (see `CanMint.mint`); its audience is the service's to judge."""
-        with import_lock:
-            from keyless.providers.unverified import read_unverified_claims
-
-        read_unverified_claims(self._token.reveal(), source=self._variable)
-        return self._token
-
-
 _TABLE: Final = (
     Row(
         "semaphore",
@@ -172,7 +141,7 @@ _TABLE: Final = (
     Row(
         "spacelift",
         "Spacelift",
-        marker=("SPACELIFT", "true"),
+        marker=None,
         variables=("SPACELIFT_OIDC_TOKEN",),
         setup="nothing (paid plans); the service must accept the account's host as aud",
         hint="Spacelift gives id tokens to accounts on a paid plan, in SPACELIFT_OIDC_TOKEN and in a file.",
@@ -224,8 +193,9 @@ _TABLE: Final = (
         marker=None,
         variables=("PULUMI_OIDC_TOKEN",),
         setup="nothing; the service must accept the organization's name as aud",
-        hint="Pulumi Deployments puts the token into PULUMI_OIDC_TOKEN and /mnt/pulumi/pulumi.oidc.",
+        hint="Pulumi Deployments puts the token into PULUMI_OIDC_TOKEN and into a file.",
         audience_is_fixed=True,
+        file="/mnt/pulumi/pulumi.oidc",
     ),
     Row(
         "env0",

@@ -12,16 +12,20 @@ from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
 from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
 from keyless.server.doors.errors import ErrorProfile
+from keyless.server.doors.explain import ExplainDoor
 from keyless.server.doors.introspect import IntrospectDoor
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.exchange import ExchangeService
+from keyless.server.services.explain import ExplainService
 from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.housekeeping import Housekeeping
 from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
+from keyless.server.services.trail import ExchangeTrail
+from keyless.server.services.verification import IdTokenVerification
 from keyless.server.settings import Settings
 from keyless.server.store import open_store
 
@@ -61,16 +65,25 @@ class TokenService:
             GuardedFetcher(), clock=monotonic, wall_clock=clock, on_swap=_warn_of_swap, on_clock_skew=_warn_of_skew
         )
         profile = ErrorProfile(settings.error_profile)
-        self.exchange = ExchangeService(
-            public_url=settings.public_url,
-            store=self.store,
+        self._verification = IdTokenVerification(
+            audience=settings.public_url,
+            issuers=self.store,
             keys=self._jwks,
-            committer=self._commit,
-            signing_key=self.signing_keys.active,
-            token_ttl_seconds=settings.token_ttl_seconds,
             leeway_seconds=settings.leeway_seconds,
             clock=clock,
         )
+        trail = ExchangeTrail(self._commit, clock=clock)
+        self.exchange = ExchangeService(
+            public_url=settings.public_url,
+            store=self.store,
+            verification=self._verification,
+            trail=trail,
+            committer=self._commit,
+            signing_key=self.signing_keys.active,
+            token_ttl_seconds=settings.token_ttl_seconds,
+            clock=clock,
+        )
+        explain = ExplainService(store=self.store, verification=self._verification, trail=trail, clock=clock)
         self.live = LiveTokens(
             public_url=settings.public_url,
             prefixes=self.store.token_prefixes,
@@ -84,6 +97,7 @@ class TokenService:
         self.public = Router(
             {
                 "/oauth/token": {"POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)},
+                "/oauth/explain": {"POST": ExplainDoor(explain, public_url=settings.public_url, profile=profile)},
                 "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
                 "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
                 "/.well-known/oauth-authorization-server": {"GET": MetadataDoor(settings.public_url)},
@@ -104,7 +118,7 @@ class TokenService:
         """Finish what is being written and let go of everything."""
         if self._hub_verifier is not None:
             self._hub_verifier.close()
-        self.exchange.close()
+        self._verification.close()
         self._commit.close()
         self._housekeeping.close()
         self.store.close()

@@ -37,6 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.owner.answer(self)
 
     do_POST = do_GET  # noqa: N815  # http.server finds methods by these names
+    do_PUT = do_GET  # noqa: N815  # as above
     do_HEAD = do_GET  # noqa: N815  # as above
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so

@@ -6,11 +6,12 @@ the rights of the one chosen are never joined with another's (T85).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keyless.issuers.profile import Attributes, Profile
 from keyless.oidc.id_token import VerifiedIdToken
+from keyless.oidc.issuer import Issuer
 from keyless.trust.conditions import holds
 from keyless.trust.publisher import Condition, Operator, Pin, Publisher
 
@@ -57,9 +58,17 @@ def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, 
         profile: The profile of its issuer.
         now: Unix seconds.
     """
+    return judge_unproven(publisher, attributes, token.issuer, profile, now)
+
+
+def judge_unproven(publisher: Publisher, attributes: Attributes, issuer: Issuer, profile: Profile, now: int) -> Verdict:
+    """Judge one publisher for claims that nobody proved: what it would make of them, never a reason to mint.
+
+    For those who may see everything anyway: lint, tests of trust, explanations on the command line (D12).
+    """
     mismatches: list[Mismatch] = []
-    if publisher.issuer_id != token.issuer.id:  # T35, T112: the caller must never mix issuers; fail closed if it does
-        mismatches.append(Mismatch("iss", publisher.issuer_url, token.issuer.url))
+    if publisher.issuer_id != issuer.id:  # T35, T112: the caller must never mix issuers; fail closed if it does
+        mismatches.append(Mismatch("iss", publisher.issuer_url, issuer.url))
     if not publisher.enabled:
         mismatches.append(Mismatch("publisher", "enabled", "disabled"))
     if publisher.expires_at is not None and now >= publisher.expires_at:
@@ -79,7 +88,7 @@ def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, 
     # M00: also at match, so that a row which slipped past the checks at save still opens nothing (T36).
     exact = {item.claim: item.values[0] for item in publisher.conditions if _is_exact(item)}
     bound = exact | {pin.claim: pin.value for pin in publisher.pins}
-    required = profile.required_pins(token.issuer)
+    required = profile.required_pins(issuer)
     mismatches += [
         Mismatch(claim, "to be pinned by the publisher", attributes.get(claim))
         for claim in required
@@ -103,7 +112,7 @@ def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, 
         if not holds(condition, attributes.get(condition.claim), profile)
     ]
     ids = [*((claim, bound.get(claim)) for claim in required), *((pin.claim, pin.value) for pin in publisher.pins)]
-    owner_proven = publisher.issuer_id == token.issuer.id and all(
+    owner_proven = publisher.issuer_id == issuer.id and all(
         bool(value) and value == attributes.get(claim) for claim, value in ids
     )
     return Verdict(publisher, tuple(mismatches), first_use, owner_proven)
@@ -133,7 +142,11 @@ def judge_all(
     Specific means more conditions, then the older id: a stable choice that only decides whose name stands in the audit
     and whose rights apply.
     """
-    verdicts = [judge(publisher, attributes, token, profile, now) for publisher in publishers]
+    return ranked(judge(publisher, attributes, token, profile, now) for publisher in publishers)
+
+
+def ranked(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return verdicts in the order of `judge_all`."""
     return sorted(
         verdicts,
         key=lambda v: (len(v.mismatches), -len(v.publisher.conditions), v.publisher.created_at, v.publisher.id),

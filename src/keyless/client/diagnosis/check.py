@@ -25,17 +25,17 @@ from keyless.http.redact import MASK, clean_text, quote_text, redact_text
 
 MAX_SHOWN_CHARS: Final = 2000  # of one text; a service's own words in it are cut far below
 MIN_SECRET_CHARS: Final = 12  # masking `HF_TOKEN=1` would mask every 1; S8 speaks of twelve characters
+MIN_TOKEN_CHARS: Final = 20  # the shortest tokens of the Hub have more than thirty
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_SECRET_VARIABLES: Final = (
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-    "ACTIONS_RUNTIME_TOKEN",
-    "CI_JOB_TOKEN",
-    "GITHUB_TOKEN",
-    "HF_OIDC_ID_TOKEN",
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-    "KEYLESS_ID_TOKEN",
-    "KEYLESS_KEY_ENCRYPTION_KEY",
+# How the variables end in which the platforms we know keep tokens, keys and passwords.
+_SECRET_ENDINGS: Final = (
+    "_TOKEN",
+    "_TOKEN_V2",
+    "ACCESSTOKEN",
+    "_SECRET",
+    "_PASSWORD",
+    "_ACCESS_KEY",
+    "_ENCRYPTION_KEY",
 )
 
 
@@ -171,7 +171,7 @@ def secrets_of(environ: Mapping[str, str]) -> list[str]:
 
     One who writes the token itself into `KEYLESS_ID_TOKEN_VAR` has a secret in a variable for a name.
     """
-    names = [*_SECRET_VARIABLES, *(name for name in environ if name.upper().endswith("_ID_TOKEN"))]
+    names = [name for name in environ if name.upper().endswith(_SECRET_ENDINGS)]
     pointer = environ.get("KEYLESS_ID_TOKEN_VAR", "").strip()
     if is_variable_name(pointer):
         names.append(pointer)
@@ -206,5 +206,5 @@ def scrub(check: Check, secrets: Iterable[str]) -> Check:
 
 
 def looks_secret(text: str) -> bool:
-    """Return whether a text holds something that has the shape of a token."""
-    return MASK in redact_text(text) and MASK not in text
+    """Return whether a text as a whole has the shape of a token; a repository may well be called `hf_something`."""
+    return len(text) >= MIN_TOKEN_CHARS and redact_text(text) == MASK

@@ -57,6 +57,8 @@ def unset_variable(environ: Mapping[str, str], name: str) -> str:
 
 def rename_variable(environ: Mapping[str, str], wrong: str, right: str) -> str:
     """Return how to write a variable's name right. Its value may be a secret and is not repeated."""
+    if wrong.upper() == right:
+        return f"Write its name in capitals: {right}"
     if is_github_like(environ):
         return f"Under env: in the workflow file, write `{right}:` instead of `{wrong}:`."
     if is_gitlab(environ):

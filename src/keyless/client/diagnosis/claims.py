@@ -28,7 +28,24 @@ GUARDED_EVENTS: Final = frozenset(
 GUARDED_SOURCES: Final = frozenset({"merge_request_event", "external_pull_request_event"})
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 GITLAB_ISSUER: Final = "https://gitlab.com"
-_WORKFLOWS: Final = "/.github/workflows/"
+_WORKFLOWS: Final = "/workflows/"  # below .github, .forgejo or .gitea
+# What identifies a job on the other platforms, where `sub` says it less well.
+_OTHER_CLAIMS: Final = (
+    "organization_id",
+    "pipeline_id",
+    "build_branch",
+    "build_tag",
+    "oidc.circleci.com/org-id",
+    "oidc.circleci.com/project-id",
+    "oidc.circleci.com/vcs-ref",
+    "workspaceUuid",
+    "repositoryUuid",
+    "branchName",
+    "org_id",
+    "prj_id",
+    "def_id",
+    "rpo_ref",
+)
 
 
 def check_claims(claims: Mapping[str, object]) -> Check:
@@ -46,7 +63,8 @@ def check_claims(claims: Mapping[str, object]) -> Check:
             "nothing in this token tells one job from another",
             "Hand over the id token of a CI job, not one of a machine or a person.",
         )
-    return ok(CLAIMS, f"sub {subject}")
+    more = [f", {name} {texts[name]}" for name in _OTHER_CLAIMS if name in texts]
+    return ok(CLAIMS, f"sub {subject}{''.join(more)}")
 
 
 def as_texts(claims: Mapping[str, object]) -> dict[str, str]:
@@ -67,7 +85,7 @@ def _ids(*pairs: tuple[str, str | None]) -> str:
 
 
 def workflow_file(reference: str) -> str:
-    """Return the file's name out of `owner/repo/.github/workflows/file.yml@ref`, or the whole for another form."""
+    """Return the file's name out of `owner/repo/.github/workflows/file.yml@ref`; or the whole for another form."""
     _, found, rest = reference.partition(_WORKFLOWS)
     return rest.partition("@")[0] if found else reference
 

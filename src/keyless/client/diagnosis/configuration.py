@@ -6,7 +6,7 @@ Reads variables and the token file; no network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
 from keyless.client.diagnosis import ci_file
@@ -44,11 +44,21 @@ VARIABLES: Final = "variables"
 SOURCE: Final = "token_source"
 
 OUR_VARIABLES: Final = (
+    "KEYLESS_AZURE_SERVICE_CONNECTION_ID",
+    "KEYLESS_CACHE",
+    "KEYLESS_CIRCLECI_ROOT_ISSUER",
     "KEYLESS_DEBUG",
+    "KEYLESS_DISABLE_PROVIDERS",
     "KEYLESS_ID_TOKEN",
+    "KEYLESS_ID_TOKEN_AUDIENCE",
+    "KEYLESS_ID_TOKEN_COMMAND",
+    "KEYLESS_ID_TOKEN_FILE",
     "KEYLESS_ID_TOKEN_VAR",
     "KEYLESS_INSECURE_HTTP_HOSTS",
+    "KEYLESS_KUBERNETES_TOKEN_FILE",
     "KEYLESS_PRECEDENCE",
+    "KEYLESS_PROVIDER",
+    "KEYLESS_SPIFFE_ID",
     "KEYLESS_TIMEOUT",
 )
 _HF_VARIABLES: Final = ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_OIDC_ID_TOKEN", RESOURCE_VARIABLE, "HF_TOKEN_PATH")
@@ -230,10 +240,16 @@ def check_variables(environ: Mapping[str, str]) -> Check:
         )
     misses = near_misses(environ)
     if misses:
-        problem = "; ".join(f"nobody reads {wrong}; {right} is probably meant" for wrong, right in misses)
+        problem = "; ".join(_near_miss(wrong, right) for wrong, right in misses)
         fix = "\n".join(ci_file.rename_variable(environ, wrong, right) for wrong, right in misses)
         return warning(VARIABLES, seen, problem, fix)
     return ok(VARIABLES, seen)
+
+
+def _near_miss(wrong: str, right: str) -> str:
+    if wrong.upper() == right:
+        return f"{right} is not in capitals, and is not read"
+    return f"nobody reads {wrong}; {right} is probably meant"
 
 
 def near_misses(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -247,10 +263,18 @@ def near_misses(environ: Mapping[str, str]) -> list[tuple[str, str]]:
         upper = name.upper().replace("-", "_")
         if name in known or name in _OTHERS_VARIABLES or not upper.startswith(("HF_", "HUGGING", "KEYL")):
             continue
-        close = [upper] if upper in known else get_close_matches(upper, known, n=1, cutoff=_NEAR)
-        if close and not environ.get(close[0]):
-            found.append((name[:80], close[0]))
+        meant = max(known, key=lambda right: _likeness(upper, right))
+        if _likeness(upper, meant) >= _NEAR and not environ.get(meant):
+            found.append((name[:80], meant))
     return found
+
+
+def _likeness(name: str, right: str) -> float:
+    """Return how alike two names are, from 0 to 1: the less alike of prefix and rest, or a prefix alone would do it."""
+    (prefix, _, rest), (right_prefix, _, right_rest) = name.partition("_"), right.partition("_")
+    return min(
+        SequenceMatcher(None, prefix, right_prefix).ratio(), SequenceMatcher(None, rest[:80], right_rest).ratio()
+    )
 
 
 # --- which source wins (S1) ------------------------------------------------------------------------------------------

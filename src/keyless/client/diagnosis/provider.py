@@ -12,8 +12,7 @@ from typing import Final
 
 from keyless.client.diagnosis import ci_file
 from keyless.client.diagnosis.check import Cause, Check, failed, failed_by, ok
-from keyless.client.diagnosis.other_platforms import fill, find_other
-from keyless.errors import OIDCError
+from keyless.errors import OIDCError, ProviderNotFoundError
 from keyless.providers import github
 from keyless.providers.base import CanMint, CannotMint
 from keyless.providers.detect import ORDER, find_mint
@@ -22,6 +21,16 @@ from keyless.providers.handed_over import NAME as HANDED_OVER
 PROVIDER: Final = "provider"
 _MAX_EVENT_BYTES: Final = 8_388_608  # GitHub's events have 10-200 kB; a push with many commits more
 
+# Platforms that give jobs no id token, or none that we know of: their marker and their name.
+_UNSUPPORTED: Final = (
+    ("ACT", "act"),
+    ("APPVEYOR", "AppVeyor"),
+    ("CIRRUS_CI", "Cirrus CI"),
+    ("CI_PIPELINE_FORGE_URL", "Woodpecker"),
+    ("DRONE", "Drone"),
+    ("TEAMCITY_VERSION", "TeamCity"),
+    ("TRAVIS", "Travis CI"),
+)
 _UNNATIVE_FIX: Final = (
     "Put the job's id token, with the audience AUDIENCE, into a variable:\n    export HF_OIDC_ID_TOKEN=…"
 )
@@ -42,7 +51,7 @@ def check_provider(environ: Mapping[str, str], audience: str) -> tuple[Check, Ca
     if found.provider == HANDED_OVER:
         seen = f"an id token handed over in {found.variables[0]}"
     elif found.mints_anew:
-        seen = f"{title}; the job may mint id tokens"
+        seen = f"{title}; the job can have id tokens"
     else:
         seen = f"{title}; the job's id token is in {found.variables[0]}"
     return ok(PROVIDER, _with_near(seen, environ, audience, found.provider)), found
@@ -70,11 +79,9 @@ def near_platforms(environ: Mapping[str, str], audience: str, chosen: str) -> li
             near.append(f"{provider.TITLE}{', which could mint' if isinstance(found, CanMint) else ''}")
         else:
             near.append(f"{provider.TITLE}{', which cannot mint' if isinstance(found, CannotMint) else ''}")
-    other = find_other(environ)
-    if other is not None:
-        near.append(other.title)
-    if environ.get("ACT"):
-        near.append("act")
+    near += [title for marker, title in _UNSUPPORTED if environ.get(marker)]
+    if environ.get("GITEA_ACTIONS") and not environ.get("FORGEJO_ACTIONS"):  # Forgejo sets both
+        near.append("Gitea Actions")
     for marker in ("GITHUB_ACTIONS", "GITLAB_CI"):
         value = environ.get(marker)
         if value and value != "true":
@@ -83,24 +90,27 @@ def near_platforms(environ: Mapping[str, str], audience: str, chosen: str) -> li
 
 
 def _cannot(environ: Mapping[str, str], audience: str, error: OIDCError) -> Check:
+    if isinstance(error, ProviderNotFoundError):
+        return _none_found(environ, audience, error)
     name = next((p.NAME for p in ORDER if isinstance(p.detect(environ, audience), CannotMint)), None)
     if name == github.NAME:
         return _github_cannot(environ, audience, error)
-    if name is not None:
-        seen = _with_near(_title(name), environ, audience, name)
-        return failed_by(PROVIDER, seen, error, otherwise=fill(_UNNATIVE_FIX, audience))
+    seen = _with_near("not asked" if name is None else _title(name), environ, audience, name or "")
+    return failed_by(PROVIDER, seen, error, otherwise=_fill(_UNNATIVE_FIX, audience))
+
+
+def _none_found(environ: Mapping[str, str], audience: str, error: ProviderNotFoundError) -> Check:
     seen = _with_near("no CI platform that keyless mints from", environ, audience, "")
-    other = find_other(environ)
-    if other is not None:
-        problem = f"keyless does not mint on {other.title} by itself, and no id token was handed over"
-        return failed(PROVIDER, seen, problem, fill(other.fix, audience), cause=Cause.PROVIDER)
-    if environ.get("ACT"):
-        return failed_by(PROVIDER, seen, error, otherwise=fill(_UNNATIVE_FIX, audience))
-    if environ.get("CI"):
-        problem = "CI is set, but nothing says which platform this is, and no id token was handed over"
-        return failed(PROVIDER, seen, problem, fill(_UNNATIVE_FIX, audience), cause=Cause.PROVIDER)
-    problem = "this does not look like a CI job, and no id token was handed over"
-    return failed(PROVIDER, seen, problem, fill(_OUTSIDE_FIX, audience), cause=Cause.PROVIDER)
+    fix = f"{_fill(_UNNATIVE_FIX, audience)}\n{error.hint or ''}"
+    problem = "the job can get no id token here, and none was handed over"
+    if not any(environ.get(marker) for marker in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", *dict(_UNSUPPORTED))):
+        problem = "this does not look like a CI job, and no id token was handed over"
+        fix = f"{_fill(_OUTSIDE_FIX, audience)}\n{error.hint or ''}"
+    return failed(PROVIDER, seen, problem, fix.rstrip(), cause=Cause.PROVIDER)
+
+
+def _fill(fix: str, audience: str) -> str:
+    return fix.replace("AUDIENCE", audience)
 
 
 # --- GitHub ----------------------------------------------------------------------------------------------------------
@@ -129,7 +139,7 @@ def _github_cannot(environ: Mapping[str, str], audience: str, error: OIDCError) 
             ci_file.change_events(),
             cause=Cause.PROVIDER,
         )
-    return failed_by(PROVIDER, seen, error, otherwise=fill(_OUTSIDE_FIX, audience))
+    return failed_by(PROVIDER, seen, error, otherwise=_fill(_OUTSIDE_FIX, audience))
 
 
 def _stranger(environ: Mapping[str, str]) -> str | None:

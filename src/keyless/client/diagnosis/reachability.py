@@ -82,7 +82,9 @@ def _connect(url: Url, proxy: Proxy | None, deadline: Deadline, environ: Mapping
         problem = f"the name of {what} does not resolve ({error.strerror or type(error).__name__})"
         return "", _unreachable("no address", problem, fix)
     address = str(addresses[0][1][0]) if addresses else "no address"
-    resolved = what if what == address else f"{what} is {address}"
+    resolved = what if host == address else f"{what} is {address}"
+    if proxy is not None:
+        return f"{resolved}, port {port}", None  # the request itself tells the rest: only it asks for a tunnel
     try:
         connect(addresses, step).close()
     except DeadlineExceededError:

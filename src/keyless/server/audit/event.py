@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     TOKEN_SETTLED = "token.settled"
     EXCHANGE_REFUSED = "exchange.refused"
     EXCHANGE_FAILED = "exchange.failed"
+    EXCHANGE_EXPLAINED = "exchange.explained"
     PUBLISHER_ADDED = "publisher.added"
     PUBLISHER_PINNED = "publisher.pinned"
     PUBLISHER_ENABLED = "publisher.enabled"

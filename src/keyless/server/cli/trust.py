@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from keyless.issuers import PROFILES
-from keyless.server.cli import trust_issuers, trust_publishers, trust_resource_servers
+from keyless.server.cli import (
+    trust_explain,
+    trust_issuers,
+    trust_lint,
+    trust_publishers,
+    trust_resource_servers,
+    trust_test,
+)
 from keyless.server.cli.store_access import run_handler
 
 EPILOG = """\
@@ -16,9 +23,13 @@ examples:
   keyless trust add acme/model --issuer https://ci.example.org --claim sub=pipeline:release
   keyless trust list
   keyless trust remove pub_…
+  keyless trust explain acme/model --claims job.json --provider github
+  keyless trust lint --strict
+  keyless trust test trust-test.toml
 
 A change counts at a running server's next exchange.
-exit status: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else
+exit status: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else;
+explain: 4 refused; lint: 1 errors were found; test: 1 an expectation is not met
 """
 
 
@@ -30,7 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    trust_publishers.add_verbs(verbs, providers=sorted(k for k, p in PROFILES.items() if p.default_url))
+    providers = sorted(k for k, p in PROFILES.items() if p.default_url)
+    trust_publishers.add_verbs(verbs, providers=providers)
+    trust_explain.add_verbs(verbs, providers=providers)
+    trust_lint.add_verbs(verbs)
+    trust_test.add_verbs(verbs)
     trust_issuers.add_verbs(verbs)
     trust_resource_servers.add_verbs(verbs)
     return parser

@@ -56,7 +56,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Ask for one audit row: a genuine id token that got nothing.
+    """Ask for one audit row: a genuine id token that got nothing, or an explanation only.
 
     Attributes:
         reason: The stable code of the refusal, for example `no_matching_publisher`.
@@ -70,6 +70,7 @@ class Refusal:
         details: What differed, for the resource's owner.
         address: The caller's network address, or `None`.
         user_agent: The caller's user agent, or `None`.
+        explained: It was a question about an exchange, not one: its row is `exchange.explained`.
     """
 
     reason: str
@@ -83,6 +84,7 @@ class Refusal:
     details: tuple[str, ...] = ()
     address: str | None = None
     user_agent: str | None = None
+    explained: bool = False
 
 
 class Verdict(StrEnum):

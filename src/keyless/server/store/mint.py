@@ -312,10 +312,12 @@ def _pinned(grant: Grant) -> AuditEvent:
 
 
 def _refused(refusal: Refusal) -> AuditEvent:
-    failed = refusal.reason == STORAGE_REFUSED
+    kind = EventKind.EXCHANGE_EXPLAINED if refusal.explained else EventKind.EXCHANGE_REFUSED
+    if refusal.reason == STORAGE_REFUSED:
+        kind = EventKind.EXCHANGE_FAILED
     return AuditEvent(
         at=refusal.at,
-        kind=(EventKind.EXCHANGE_FAILED if failed else EventKind.EXCHANGE_REFUSED).value,
+        kind=kind.value,
         request_id=refusal.request_id,
         publisher_id=refusal.publisher_id,
         issuer_id=refusal.issuer_id,

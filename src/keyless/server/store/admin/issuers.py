@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, insert, select, update
 
 from keyless.errors import ConfigurationError
-from keyless.issuers import PROFILES, profile_for
+from keyless.issuers import PROFILES, kind_of, profile_for
 from keyless.jose.algorithms import ALGORITHMS
 from keyless.oidc.issuer import Issuer, Network, NetworkKind, ReplayMode
 from keyless.oidc.issuer_url import check_issuer_url, check_jwks_uri
@@ -59,8 +59,11 @@ def add(change: Change, new: NewIssuer) -> Issuer:
     Raises:
         ConfigurationError: The description cannot work, or the issuer is there already.
     """
-    kind = new.kind or _known_kind(new.url) or "generic"
+    kind = new.kind or kind_of(new.url) or "generic"
     profile = profile_for(kind)
+    if (known := _known_kind(new.url) or kind) != kind:
+        # M00: under another kind the tenants of a shared issuer would not have to be told apart.
+        raise ConfigurationError(f"{new.url} is the issuer of {known!r} and cannot be of kind {kind!r}")
     check_issuer_url(new.url, new.network)
     _check_host_is_local("issuer", new.url, new.network)
     if new.jwks_uri is not None:
@@ -77,8 +80,8 @@ def add(change: Change, new: NewIssuer) -> Issuer:
         raise ConfigurationError(
             f"algorithm {unknown[0]!r} is not accepted", hint=f"Use some of: {', '.join(sorted(ALGORITHMS))}."
         )
-    if new.immutable_claims and profile.id_claims:
-        raise ConfigurationError(f"{kind} issuers have their own immutable claims: {', '.join(profile.id_claims)}")
+    if new.immutable_claims and (own := (*profile.pin_claims, *profile.id_claims)):
+        raise ConfigurationError(f"{kind} issuers have their own immutable claims: {', '.join(own)}")
     for claim in new.immutable_claims:
         check_text("immutable claim", claim)
         if " " in claim:
@@ -95,7 +98,7 @@ def add(change: Change, new: NewIssuer) -> Issuer:
         "replay": (new.replay or profile.replay).value,
         "network": network_text(new.network),
         "jwks_uri": new.jwks_uri,
-        "allow_multiple_audiences": new.allow_multiple_audiences,
+        "allow_multiple_audiences": new.allow_multiple_audiences or profile.allow_multiple_audiences,
         "immutable_claims": " ".join(new.immutable_claims),
     }
     key = change.connection.execute(

@@ -1,0 +1,115 @@
+"""What the store says about trust right now, for the verbs that judge without exchanging."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from keyless.errors import ConfigurationError, MalformedTokenError, UntrustedIssuerError
+from keyless.issuers import PROFILES, profile_for
+from keyless.jose.json import parse_json_object
+from keyless.oidc.issuer import Issuer
+from keyless.resource import Resource
+from keyless.server.cli.store_access import actor, open_local
+from keyless.server.settings import StoreSettings
+from keyless.server.store import Store
+from keyless.server.store.admin import Administration
+from keyless.trust.explain import Explanation, explain_claims
+from keyless.trust.publisher import Publisher
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+
+
+class TrustSnapshot:
+    """Read publishers, whatever their state, and judge claims that nobody proved.
+
+    Args:
+        store: An open store.
+        administration: Over the same store.
+        settings: The settings that named it.
+    """
+
+    def __init__(self, store: Store, administration: Administration, settings: StoreSettings) -> None:
+        self.store = store
+        self.settings = settings
+        self._administration = administration
+        self.issuers: dict[int, Issuer] = {issuer.id: issuer for issuer in administration.issuers()}
+
+    def publishers(self, resource: Resource | None = None) -> list[Publisher]:
+        """Return the publishers of a resource or of all, oldest first."""
+        return self._administration.publishers(resource)
+
+    def explain(self, resource: Resource, issuer_url: str, claims: Mapping[str, object], *, now: int) -> Explanation:
+        """Say what the publishers of a resource make of an issuer's claims."""
+        issuer = next((issuer for issuer in self.issuers.values() if issuer.url == issuer_url), None)
+        if issuer is None:
+            return Explanation(False, UntrustedIssuerError.code, f"the issuer {issuer_url} is not configured")
+        return explain_claims(
+            self.publishers(resource),
+            claims,
+            issuer,
+            profile_for(issuer.kind),
+            now=now,
+            in_force={publisher.id for publisher in self.store.publishers(resource, issuer.id)},
+        )
+
+
+@contextmanager
+def open_snapshot(options: argparse.Namespace) -> Iterator[TrustSnapshot]:
+    """Open the store that the options and settings name, to read only.
+
+    Raises:
+        ConfigurationError: It does not exist, or cannot be used.
+    """
+    with open_local(options) as (store, settings), Administration(store, actor=actor()) as administration:
+        yield TrustSnapshot(store, administration, settings)
+
+
+def provider_url(provider: str) -> str:
+    """Return the issuer that everybody means by a provider's name.
+
+    Raises:
+        ConfigurationError: There is no such provider, or it has an issuer for each customer.
+    """
+    profile = PROFILES.get(provider)
+    if profile is None or profile.default_url is None:
+        known = ", ".join(kind for kind, found in PROFILES.items() if found.default_url is not None)
+        raise ConfigurationError(
+            f"provider {provider!r} has no issuer of its own", hint=f"Name the issuer's URL, or one of: {known}."
+        )
+    return profile.default_url
+
+
+def read_input(path: str) -> bytes:
+    """Read a file, or standard input for `-`.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is larger than anything of its kind.
+    """
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def read_json_object(path: str) -> dict[str, object]:
+    """Read a JSON object from a file, or from standard input for `-`.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is not one JSON object.
+    """
+    try:
+        return parse_json_object(read_input(path))
+    except MalformedTokenError as error:
+        raise ConfigurationError(f"{path} is not a JSON object: {error}") from None

@@ -1,0 +1,149 @@
+"""Proving an id token: issuer lookup, keys, signature and claims. The one way in for the exchange and for explain.
+
+Three steps, because each may end in another answer: `identify` picks the issuer's record (nothing in a token makes us
+send a request, S01), the keys are fetched or waited for, and only then is anything the token says believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keyless.errors import UnavailableError, UntrustedIssuerError
+from keyless.issuers import Profile, profile_for
+from keyless.issuers.profile import Attributes
+from keyless.jose.jwk import PublicKey
+from keyless.oidc.id_token import (
+    LEEWAY_SECONDS,
+    UnverifiedIdToken,
+    VerifiedIdToken,
+    read_unverified,
+    verify_id_token,
+)
+from keyless.oidc.issuer import Issuer
+
+MAX_KEY_FETCH_WAITERS: Final = 128  # four times what the key cache lets one issuer hold
+
+
+class IssuerSource(Protocol):
+    """Where issuers are looked up; the answers are as new as the last committed change of any process (D4)."""
+
+    def issuer_by_url(self, url: str) -> Issuer | None:
+        """Return the issuer of exactly that URL."""
+
+
+class KeySource(Protocol):
+    """Where issuers' keys come from; see `keyless.oidc.jwks_cache`."""
+
+    def peek(self, issuer: Issuer, kid: str) -> tuple[PublicKey, ...] | None:
+        """Return keys at hand without waiting, or `None`."""
+
+    def resolve(self, issuer: Issuer, kid: str) -> tuple[PublicKey, ...]:
+        """Return keys, fetching if need be; blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Hold a token of which nothing is proven yet, beside the record of the issuer it names."""
+
+    unverified: UnverifiedIdToken
+    issuer: Issuer
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenIdentity:
+    """Hold a proven token and what conditions compare of it."""
+
+    token: VerifiedIdToken
+    attributes: Attributes
+    profile: Profile
+
+    @property
+    def pinned_part(self) -> str:
+        """Return the ids that tell this identity from others of its issuer, as one text, for budgets (T105)."""
+        return "/".join(self.attributes.get(name, "") for name in self.profile.required_pins(self.token.issuer))
+
+
+class IdTokenVerification:
+    """Verify CI id tokens against the configured issuers.
+
+    Args:
+        audience: The one audience that id tokens must carry: our public URL (D19).
+        issuers: The configured issuers.
+        keys: Their key sets.
+        leeway_seconds: Clock difference tolerated (V11).
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        audience: str,
+        issuers: IssuerSource,
+        keys: KeySource,
+        leeway_seconds: int = LEEWAY_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.leeway_seconds = leeway_seconds
+        self._audience = audience
+        self._issuers = issuers
+        self._keys = keys
+        self._clock = clock
+        # As many threads as may wait: each issuer holds at most a part of them, so a slow one starves no other (T30).
+        self._key_threads = ThreadPoolExecutor(MAX_KEY_FETCH_WAITERS, thread_name_prefix="keyless-keys")
+        self._key_waiters = 0
+
+    def identify(self, token: str) -> Candidate:
+        """Read which issuer a token names and find its record. Proves nothing.
+
+        Raises:
+            MalformedTokenError: It has not the shape of an id token.
+            UntrustedIssuerError: The issuer is not configured, or switched off.
+        """
+        unverified = read_unverified(token)
+        issuer = self._issuers.issuer_by_url(unverified.unverified_issuer)
+        if issuer is None or not issuer.enabled:
+            raise UntrustedIssuerError("the token's issuer is not trusted here")
+        return Candidate(unverified, issuer, profile_for(issuer.kind))
+
+    async def prove(self, candidate: Candidate) -> ProvenIdentity:
+        """Prove signature, times, audience and claims.
+
+        Raises:
+            ClaimError: A claim is not acceptable. Raised only after the signature proved good.
+            TokenError: The token is not its issuer's.
+            UnavailableError: We cannot tell, because the issuer's keys cannot be had now.
+        """
+        issuer, profile = candidate.issuer, candidate.profile
+        keys = await self._issuer_keys(issuer, candidate.unverified.unverified_kid)
+        token = verify_id_token(
+            candidate.unverified,
+            issuer=issuer,
+            keys=keys,
+            audience=self._audience,
+            now=self._clock(),
+            leeway_seconds=self.leeway_seconds,
+            required_claims=profile.required_claims,
+        )
+        return ProvenIdentity(token, profile.attributes(token.claims), profile)
+
+    async def _issuer_keys(self, issuer: Issuer, kid: str) -> Sequence[PublicKey]:
+        if (keys := self._keys.peek(issuer, kid)) is not None:
+            return keys
+        if self._key_waiters >= MAX_KEY_FETCH_WAITERS:
+            raise UnavailableError("too many exchanges wait for issuers' keys", retry_after=5)
+        self._key_waiters += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._key_threads, self._keys.resolve, issuer, kid)
+        finally:
+            self._key_waiters -= 1
+
+    def close(self) -> None:
+        """Stop the threads that fetch keys."""
+        self._key_threads.shutdown(wait=False, cancel_futures=True)
