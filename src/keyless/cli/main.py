@@ -67,9 +67,9 @@ def _dispatch(words: list[str]) -> int:
         name = VERBS[verb][0]
         try:
             __import__(name)  # the package importlib costs a job more than this line
-        except ModuleNotFoundError as error:
+            code: int = sys.modules[name].run(words[1:])
+        except ModuleNotFoundError as error:  # some verbs load the service's packages only when they run
             return _missing(verb, error)
-        code: int = sys.modules[name].run(words[1:])
         return code
     from keyless.cli.output import data
 

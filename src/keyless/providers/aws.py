@@ -29,12 +29,7 @@ TITLE: Final = "AWS (STS outbound identity federation)"
 SETUP: Final = "iam:EnableOutboundWebIdentityFederation once; allow sts:GetWebIdentityToken; KEYLESS_PROVIDER=aws"
 
 MARKERS: Final = ("CODEBUILD_BUILD_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_LAMBDA_FUNCTION_NAME")
-VARIABLES: Final = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-)
+VARIABLES: Final[tuple[str, ...]] = ()  # the role's credentials are for AWS first; a command may well need them there
 TOKEN_SECONDS: Final = 300  # STS's own default; minted anew for every exchange
 SIGNING_ALGORITHM: Final = "RS256"
 _VERSION: Final = "2011-06-15"
@@ -43,7 +38,7 @@ _LEG: Final = "AWS STS"
 _REGION_HINT: Final = (
     "Set AWS_REGION: STS has this call at its regional endpoints only, and the token's claims name the region."
 )
-_HINTS: Final = {
+REFUSED: Final = {
     "OutboundWebIdentityFederationDisabled": (
         "Let an administrator switch it on once for the account: aws iam enable-outbound-web-identity-federation. "
         "Its answer is the issuer to trust."
@@ -190,7 +185,7 @@ def _refuse(answer: Response) -> None:
     message = f"{_LEG} refused (HTTP {answer.status}, {name})"
     if name in _THROTTLED:
         raise MintUnavailableError(message, status=answer.status, hint="AWS limits how often this is asked. Try later.")
-    raise MintError(message, status=answer.status, hint=_HINTS.get(name))
+    raise MintError(message, status=answer.status, hint=REFUSED.get(name))
 
 
 def _form(**fields: str) -> bytes:

@@ -50,7 +50,7 @@ _URL_HINT: Final = (
 _SIGN_IN_HINT: Final = (
     "The access token was not accepted. Is SYSTEM_ACCESSTOKEN mapped from $(System.AccessToken), in this job?"
 )
-_REFUSED: Final = {
+REFUSED: Final = {
     0: f"If {CONNECTION_VARIABLE} is set, a task of this job must use that service connection too.",
     401: _SIGN_IN_HINT,
     203: _SIGN_IN_HINT,
@@ -104,7 +104,7 @@ class AzureDevOpsMint(CanMint):
 
             from keyless.providers.endpoint import Words, ask, read_member
 
-        words = Words(_LEG, refused=_REFUSED)
+        words = Words(_LEG, refused=REFUSED)
         separator = "&" if "?" in self._url else "?"
         url = f"{self._url}{separator}api-version={API_VERSION}"
         if self._connection:

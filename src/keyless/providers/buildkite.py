@@ -40,7 +40,7 @@ _MISSING_HINT: Final = (
     "BUILDKITE_AGENT_ENDPOINT is not set, so only the agent's binary knows where to ask, and it is not here. Pass that "
     "variable into the container (docker plugin: propagate-environment: true), or mount-buildkite-agent: true."
 )
-_REFUSED: Final = {
+REFUSED: Final = {
     0: "The access token is valid only while its job runs; a copied or old one is refused.",
     422: "Buildkite does not accept one of the claims or the lifetime asked for; is the agent's endpoint a proxy?",
 }
@@ -92,7 +92,7 @@ class BuildkiteMint(CanMint):
 
             from keyless.providers.endpoint import Words, ask, read_member
 
-        words = Words(_LEG, refused=_REFUSED)
+        words = Words(_LEG, refused=REFUSED)
         answer = ask(
             "POST",
             f"{self._endpoint}/jobs/{quote(self._job, safe='')}/oidc/tokens",

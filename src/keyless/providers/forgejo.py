@@ -33,7 +33,7 @@ _PULL_REQUEST_HINT: Final = (
     "This run was started by a pull request: Forgejo gives no id token to one from a fork. Publish from a push or a "
     "tag instead."
 )
-_REFUSED: Final = {
+REFUSED: Final = {
     0: "The request token is valid only while its job runs; a copied or old one is refused.",
     400: "The request URL belongs to another run than the request token: pass both variables on, from the same job.",
 }
@@ -72,7 +72,7 @@ class ForgejoMint(CanMint):
             from keyless.providers.endpoint import Words, ask, read_member
             from keyless.providers.github import add_audience
 
-        words = Words(_LEG, refused=_REFUSED, outage=_OUTAGE)
+        words = Words(_LEG, refused=REFUSED, outage=_OUTAGE)
         answer = ask(
             "GET",
             add_audience(self._url, audience),

@@ -41,7 +41,7 @@ _BLOCKED_HINT: Final = (
     "Nothing answers at the metadata server's address. Is this a Google machine? In a container, let its network reach "
     "169.254.169.254; on GKE, the pod's service account must be bound to a Google one (Workload Identity)."
 )
-_REFUSED: Final = {
+REFUSED: Final = {
     0: "The metadata server wants the audience and the header Metadata-Flavor; does a proxy rewrite requests?",
     403: "The metadata server is switched off for this container or concealed by the cluster.",
     404: (
@@ -115,7 +115,7 @@ class GoogleCloudMint(CanMint):
 
             from keyless.providers.endpoint import Words, as_token
 
-        words = Words(_LEG, refused=_REFUSED, outage=_BLOCKED_HINT)
+        words = Words(_LEG, refused=REFUSED, outage=_BLOCKED_HINT)
         if self._impersonated:
             return self._impersonate(audience, words, deadline, environ)
         answer = self._get(f"/identity?audience={quote(audience, safe='')}&format=full", words, deadline, environ)

@@ -52,7 +52,7 @@ _OUTSIDE_HINT: Final = "KUBERNETES_SERVICE_HOST is not set here; the kubelet set
 _AUTOMOUNT_HINT: Final = (
     "The pod has no API token (automountServiceAccountToken: false?). Mount a projected token instead."
 )
-_REFUSED: Final = {
+REFUSED: Final = {
     0: "See the API server's audit log for the reason.",
     401: "The pod's API token is not accepted (any more).",
     403: (
@@ -137,7 +137,7 @@ class TokenRequest(CanMint):
             raise MintError("the pod does not have the certificate of its cluster (ca.crt)", hint=_AUTOMOUNT_HINT)
         account = _service_account(api_token)
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(account, safe='')}/token"
-        words = Words(_LEG, refused=_REFUSED, outage="The cluster's API server does not answer this pod.")
+        words = Words(_LEG, refused=REFUSED, outage="The cluster's API server does not answer this pod.")
         answer = ask(
             "POST",
             f"{self._api}{path}",
