@@ -23,7 +23,7 @@ def model(stage: Stage) -> str:
 @pytest.mark.parametrize(
     ("claims", "text"),
     [
-        pytest.param({"ref": "refs/heads/dev"}, "Not accepted by your publisher", id="another branch"),
+        pytest.param({"ref": "refs/heads/dev"}, "wants something else for branch 'dev'", id="another branch"),
         pytest.param({"repository_id": "1"}, "repository_id '1'", id="a fork's repository_id"),
         pytest.param({"repository_owner_id": "1"}, "repository_owner_id '1'", id="another owner's id"),
         pytest.param({"repository": "mallory/widgets"}, "repository 'mallory/widgets'", id="another repository"),

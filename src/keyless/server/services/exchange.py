@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyless.errors import ClaimError, NoMatchingPublisherError, ReplayedTokenError, UnavailableError
-from keyless.issuers.profile import as_text
 from keyless.jose.signing import SigningKey
 from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS, VerifiedIdToken
 from keyless.oidc.issuer import ReplayMode
@@ -143,7 +142,7 @@ class ExchangeService:
             expires_at=now + ttl_seconds,
             first_use_pins=dict(chosen.first_use_pins),
             request_id=caller.request_id,
-            claims=audit_claims(token.claims, identity.profile),
+            claims=audit_claims({**token.claims, **identity.attributes}, identity.profile),
             address=caller.address,
             user_agent=caller.user_agent,
         )
@@ -198,14 +197,14 @@ def _no_match(selection: Selection, request: TokenRequest, identity: ProvenIdent
     token, resource = identity.token, selection.resource
     # Who named a publisher is told of it, not of its resource: an id must not tell what it belongs to (T94).
     target = request.publisher_id or (resource.short if resource is not None else "")
-    own = {
-        name: text for name in identity.profile.subject_claims if (text := as_text(token.claims.get(name))) is not None
-    }
-    shown = ", ".join(f"{name} {printable(own[name])}" for name in list(own)[:8]) or f"sub {printable(token.subject)}"
-    message = f"no trusted publisher of {printable(target)} accepts this id token, which says: {shown}"
+    said = audit_claims({**token.claims, **identity.attributes}, identity.profile)
+    shown = ", ".join(f"{name} {printable(said[name])}" for name in list(said)[:8])
+    message = f"no trusted publisher of {printable(target)} accepts this id token"
+    # What differs comes first: whoever cuts a long message must not cut the one thing its reader needs.
     if (nearest := next((v for v in selection.verdicts if v.owner_proven), None)) is not None:
         differing = ", ".join(_differs(item) for item in nearest.mismatches)
-        message = f"{message}. Not accepted by your publisher {nearest.publisher.id}: {differing}"
+        message = f"{message}; your publisher {nearest.publisher.id} wants something else for {differing}"
+    message = f"{message}. The token says: {shown or 'sub ' + printable(token.subject)}"
     return NoMatchingPublisherError(message, reasons=reasons_of(selection))
 
 

@@ -98,7 +98,10 @@ class ExchangeTrail:
 
 def safe_text(text: str) -> str:
     """Return text that cannot forge a line or carry half a character into the store (T18)."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:_MAX_CLAIM_CHARS])
+    text = text[:_MAX_CLAIM_CHARS]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def audit_claims(claims: Mapping[str, object], profile: Profile) -> dict[str, str]:

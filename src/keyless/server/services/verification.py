@@ -125,7 +125,8 @@ class IdTokenVerification:
             candidate.unverified,
             issuer=issuer,
             keys=keys,
-            audience=self._audience,
+            # Where the platform lets nobody choose the audience, it is that one; replay is `once` there (T43).
+            audience=profile.fixed_audience or self._audience,
             now=self._clock(),
             leeway_seconds=self.leeway_seconds,
             required_claims=profile.required_claims,
