@@ -18,6 +18,7 @@ Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_SECONDS: Final = 10.0  # a body of 64 KiB takes less on any link that a CI job has
 _MAX_USER_AGENT_CHARS: Final = 200
+_encoder: Final = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each answer
 # No cache may keep a token or an answer about one (V19, T103, RFC 6749 section 5.1); nothing here is a page.
 _ALWAYS: Final = (
     (b"cache-control", b"no-store"),
@@ -87,7 +88,7 @@ async def send_json(
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Send one JSON answer with the headers that every answer of ours carries."""
-    body = json.dumps(content, separators=(",", ":")).encode("ascii")
+    body = _encoder.encode(dict(content)).encode("ascii")
     await send(
         {
             "type": "http.response.start",
