@@ -11,9 +11,10 @@ import pytest
 
 from keyless.demo.children import run_child
 from keyless.demo.stage import Stage
-from tests.journeys.conftest import hf as hf
-from tests.journeys.conftest import stage as stage
+from tests.journeys.conftest import hf, stage
 from tests.journeys.job import folder, grants, trust
+
+__all__ = ["hf", "stage"]  # fixtures of the journeys
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
@@ -26,7 +27,7 @@ api, seen, until = HfApi(), set(), time.monotonic() + 3 * 30 + 3
 while time.monotonic() < until:
     name = api.whoami()["name"]
     seen.add(build_hf_headers()["authorization"])
-    api.upload_file(path_or_fileobj=str(time.time()).encode(), path_in_repo="clock.txt", repo_id="acme/patient")
+    api.create_repo("acme/patient", exist_ok=True)
     time.sleep(2)
 print(name, len(seen))
 """

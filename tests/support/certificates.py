@@ -36,16 +36,39 @@ def make_authority(host: str) -> tuple[Path, Path]:
     authority = (
         builder("test authority", ca_key, "test authority")
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+        .add_extension(_signs_certificates(), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-    leaf = builder(host, key, "test authority").add_extension(names, critical=False).sign(ca_key, hashes.SHA256())
+    # Python 3.13 verifies strictly (RFC 5280 section 4.2.1.1): a leaf names its authority's key.
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    leaf = (
+        builder(host, key, "test authority")
+        .add_extension(names, critical=False)
+        .add_extension(authority_key, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     ca_path, leaf_path = folder / "ca.pem", folder / "leaf.pem"
     ca_path.write_bytes(authority.public_bytes(pem))
     leaf_path.write_bytes(secret + leaf.public_bytes(pem))
     return ca_path, leaf_path
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def server_context(host: str = "127.0.0.1") -> ssl.SSLContext:

@@ -22,11 +22,15 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    # Without it, INSERT OR REPLACE would delete an audit row without asking the trigger.
-    connection.execute("PRAGMA recursive_triggers=ON")
-    connection.execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        # Without it, INSERT OR REPLACE would delete an audit row without asking the trigger.
+        connection.execute("PRAGMA recursive_triggers=ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+    except BaseException:  # the first statement is what finds out that a file is no database
+        connection.close()
+        raise
     return connection
 
 
