@@ -106,7 +106,8 @@ def test_a_token_that_is_there_costs_next_to_nothing(tmp_path: Path) -> None:
     """C4: a later step of a job reads one file; not even an error class is loaded for it."""
     with Job() as job:
         program = (
-            "import sys, io, os; before = set(sys.modules); from keyless.cli.main import main; sys.stdout = io.StringIO();"
+            "import sys, io, os; before = set(sys.modules);"
+            "from keyless.cli.main import main; sys.stdout = io.StringIO();"
             "assert main(['token']) == 0; out = sys.stdout.getvalue(); sys.stdout = sys.__stdout__;"
             "assert out.startswith('kl_access'); print(*sorted(set(sys.modules) - before))"
         )

@@ -1,10 +1,11 @@
-"""`keyless exec` around the real hf, with tokens that live half a minute (item 4)."""
+"""`keyless exec` around the real hf, with tokens that live half a minute (D23)."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ wait $calls
 def test_commands_outlive_their_tokens(stage: Stage, tmp_path: Path) -> None:
     """Must hold: six hf commands and one Python process over three lifetimes finish; then all tokens are revoked."""
     publisher = trust(stage, "acme/patient")
-    with sqlite3.connect(stage.folder / "keyless.db") as database:  # administrators are kept from lives this short
+    with closing(sqlite3.connect(stage.folder / "keyless.db")) as database, database:
+        # Administrators are kept from lives this short.
         database.execute("UPDATE publisher SET ttl_seconds = ? WHERE id = ?", (LIFETIME_SECONDS, publisher))
     local = folder(stage, "patient", {"README.md": b"# Patient\n"})
     environment = stage.step_environment(
@@ -70,7 +72,7 @@ def test_commands_outlive_their_tokens(stage: Stage, tmp_path: Path) -> None:
     assert name == "acme"
     assert int(tokens) >= 3
     assert list(tmp_path.iterdir()) == [tmp_path / "calls.txt"]
-    with sqlite3.connect(stage.folder / "keyless.db") as database:
+    with closing(sqlite3.connect(stage.folder / "keyless.db")) as database:
         rows = database.execute("SELECT expires_at, revoked_at FROM token WHERE publisher_id = ?", (publisher,))
         issued = rows.fetchall()
     assert len(issued) == len(grants(stage, "models/acme/patient")) >= 3

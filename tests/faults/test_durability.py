@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_killed_service_never_loses_what_a_client_holds(tmp_path: Path, issuer: 
         service.stop()
 
     assert kills >= 5
-    with sqlite3.connect(service.database) as connection:
+    with closing(sqlite3.connect(service.database)) as connection:
         for token in held:
             jti = jti_of(token)
             counts = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,5 +79,5 @@ class Service:
 
     def audit(self) -> list[tuple[str, str | None]]:
         """Return kind and reason of every audit row, oldest first."""
-        with sqlite3.connect(self.app.store.path) as connection:
+        with closing(sqlite3.connect(self.app.store.path)) as connection:
             return list(connection.execute("SELECT kind, reason FROM audit_event ORDER BY id"))

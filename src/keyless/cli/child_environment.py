@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from keyless.client.environment import TOKEN_VARIABLES
-from keyless.errors import Error
 from keyless.providers import gitlab, handed_over
-from keyless.providers.detect import ORDER, find_mint
+from keyless.providers.order import identity_variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,22 +16,10 @@ _SHADOWING_PREFIX: Final = "HF_OIDC_"
 
 
 def ci_identity_variables(environ: Mapping[str, str], audience: str) -> frozenset[str]:
-    """Return the variables that let a process act as this CI job: to mint an id token, or one that is there.
-
-    The credentials of a machine (AWS's, say) count only where the job's id token comes from that machine: elsewhere
-    they are the command's own business.
-    """
-    names = {handed_over.POINTER_VARIABLE, *gitlab.variable_names(audience)}
-    for entry in ORDER:
-        if entry.kind != "machine":
-            names.update(getattr(entry.load(), "VARIABLES", ()))
-    with contextlib.suppress(Error):  # a job that cannot mint still has what it cannot mint with
-        names.update(find_mint(environ, audience).variables)
+    """Return the variables that let a process act as this CI job: to mint an id token, or one that is there."""
+    present = set(identity_variables(environ))
     pointed = environ.get(handed_over.POINTER_VARIABLE, "").strip()
-    if pointed:
-        names.add(pointed)
-    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-    present = {name for name in environ if name in names or (prefixes and name.startswith(prefixes))}
+    present.update(name for name in (pointed, *gitlab.variable_names(audience)) if name in environ)
     tokens = {environ[name].strip() for name in present - {handed_over.POINTER_VARIABLE}} - {""}
     # The same token under another name, as in "HF_OIDC_ID_TOKEN: $MY_TOKEN".
     return frozenset(present | {name for name, value in environ.items() if value.strip() in tokens})

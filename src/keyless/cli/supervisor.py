@@ -132,10 +132,10 @@ class _Signals:
             self._pass_on(number)
         elif self._starting:
             self._pending.append(number)
-        elif not self._is_over and signal.Signals(number).name not in _JOB_CONTROL:
+        elif signal.Signals(number).name in _JOB_CONTROL:
+            _stop_if_asked(number)
+        elif not self._is_over:
             raise _Stopped(number)
-        if signal.Signals(number).name == "SIGTSTP":
-            os.kill(os.getpid(), signal.SIGSTOP)
 
     def _pass_on(self, number: int) -> None:
         child = self._child
@@ -148,6 +148,13 @@ class _Signals:
                 os.killpg(child.pid, number)
             else:
                 child.send_signal(number)
+        _stop_if_asked(number)
+
+
+def _stop_if_asked(number: int) -> None:
+    """Stop this process as SIGTSTP would have without our handler; SIGCONT lets it go on."""
+    if signal.Signals(number).name == "SIGTSTP":
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _has_terminal() -> bool:

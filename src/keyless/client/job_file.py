@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -134,15 +135,13 @@ def job_file_path(environ: Mapping[str, str], *, endpoint: str, audience: str, r
 
 def _sha256(text: str) -> str:
     data = text.encode("utf-8", "surrogateescape")
-    for module in ("_sha2", "_sha256"):  # what hashlib has inside, without the milliseconds for loading OpenSSL
-        try:
-            digest: str = __import__(module).sha256(data).hexdigest()
-        except (ImportError, AttributeError):
-            continue
-        return digest
-    from hashlib import sha256
+    try:  # what hashlib has inside, without the milliseconds for loading OpenSSL
+        digest: str = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256(data).hexdigest()
+    except (ImportError, AttributeError):
+        from hashlib import sha256
 
-    return sha256(data).hexdigest()
+        return sha256(data).hexdigest()
+    return digest
 
 
 def is_ours(status: os.stat_result) -> bool:

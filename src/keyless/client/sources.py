@@ -77,12 +77,17 @@ def get_token(
     recent = _recent
     if is_usual and recent is not None:
         until, get, seen, cache, changes, known = recent
-        if monotonic() < until and changes == cache.changes and seen == (
-            get(b"HF_OIDC_RESOURCE"),
-            get(b"HF_ENDPOINT"),
-            get(b"HF_TOKEN"),
-            get(b"HUGGING_FACE_HUB_TOKEN"),
-            get(b"HF_OIDC_ID_TOKEN"),
+        if (
+            monotonic() < until
+            and changes == cache.changes
+            and seen
+            == (
+                get(b"HF_OIDC_RESOURCE"),
+                get(b"HF_ENDPOINT"),
+                get(b"HF_TOKEN"),
+                get(b"HUGGING_FACE_HUB_TOKEN"),
+                get(b"HF_OIDC_ID_TOKEN"),
+            )
         ):
             return known
     explicit = clean(token)

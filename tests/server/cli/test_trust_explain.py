@@ -244,6 +244,7 @@ def test_a_question_changes_nothing(explain: Explain, tmp_path: Path, issuer: Fa
 
 def _dump(database: Path) -> list[str]:
     import sqlite3
+    from contextlib import closing
 
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         return list(connection.iterdump())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,14 +34,14 @@ def mint_on_dev(service: Service) -> str:
 
 def row_counts(service: Service) -> list[int]:
     """Return how many tokens and replay claims there are."""
-    with sqlite3.connect(service.app.store.path) as connection:
+    with closing(sqlite3.connect(service.app.store.path)) as connection:
         return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("token", "replay_use")]
 
 
 def explained_rows(service: Service) -> list[dict[str, Any]]:
     """Return the audit rows of explanations, oldest first."""
     columns = "reason, publisher_id, resource, jti, request_id, data"
-    with sqlite3.connect(service.app.store.path) as connection:
+    with closing(sqlite3.connect(service.app.store.path)) as connection:
         rows = connection.execute(f"SELECT {columns} FROM audit_event WHERE kind = 'exchange.explained' ORDER BY id")
         return [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
 
