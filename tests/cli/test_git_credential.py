@@ -1,4 +1,4 @@
-"""`keyless git-credential`: the protocol, and the real git against a real git server (item 5)."""
+"""`keyless git-credential`: the protocol, and the real git against a real git server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tried again where that is safe, never where an id token might be spent twice (item 3)."""
+"""Tried again where that is safe, never where an id token might be spent twice."""
 
 from __future__ import annotations
 

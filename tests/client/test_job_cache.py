@@ -1,4 +1,4 @@
-"""One mint and one exchange for all processes of a job, whatever is wrong with the directory (item 2)."""
+"""One mint and one exchange for all processes of a job, whatever is wrong with the directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FakeCI is honest: other people's unmodified clients mint from it (issue 4).
+"""FakeCI is honest: other people's unmodified clients mint from it.
 
 They live in an environment of their own, `.venvs/foreign` or wherever `KEYLESS_TEST_FOREIGN` says its Python is.
 """

@@ -1,4 +1,4 @@
-"""Who is asked, in which order; what the user may decide about it; and what it costs (issue 4, item 1)."""
+"""Who is asked, in which order; what the user may decide about it; and what it costs."""
 
 from __future__ import annotations
 

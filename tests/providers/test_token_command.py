@@ -1,4 +1,4 @@
-"""A token that a command prints (issue 4, item 1)."""
+"""A token that a command prints."""
 
 from __future__ import annotations
 

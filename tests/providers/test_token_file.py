@@ -1,4 +1,4 @@
-"""A token in a file: read anew each time, and every way in which a file can be wrong (issue 4, item 1)."""
+"""A token in a file: read anew each time, and every way in which a file can be wrong."""
 
 from __future__ import annotations
 
