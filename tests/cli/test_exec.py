@@ -431,6 +431,16 @@ def test_stop_and_continue_reach_the_child(job: Job, temporary: Path) -> None:
     assert "T" not in going
 
 
+@pytest.mark.slow
+def test_no_signal_is_lost_right_behind_another(job: Job, temporary: Path) -> None:
+    """D23: the main thread gets them all, also while it is busy with the one before; a runner sends several."""
+    for _ in range(40):
+        process = start(job, temporary, "echo ready; while :; do sleep 0.05; done")
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+
 def test_the_folder_is_private_from_the_start(job: Job, temporary: Path) -> None:
     """Never a moment in which another user could read the token."""
     process = start(job, temporary, "echo ready; sleep 30")

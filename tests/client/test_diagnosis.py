@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -509,12 +510,19 @@ def test_a_wrong_audience_is_reported_and_the_rest_still_shown(
     assert service.count("/oauth/token") == 0
 
 
+@dataclass(frozen=True)
+class In:
+    """A time in so many seconds from when the test runs."""
+
+    seconds: int
+
+
 @pytest.mark.parametrize(
     ("claims", "status", "problem"),
     [
-        ({"exp": int(time.time()) - 60}, Status.FAILED, "ended"),
-        ({"exp": int(time.time()) - 6000}, Status.FAILED, "expired"),
-        ({"exp": int(time.time()) + 50}, Status.WARNING, "cannot be renewed"),
+        ({"exp": In(-60)}, Status.FAILED, "ended"),
+        ({"exp": In(-6000)}, Status.FAILED, "expired"),
+        ({"exp": In(50)}, Status.WARNING, "cannot be renewed"),
         ({"exp": DROP}, Status.FAILED, "no usable `exp`"),
         ({"exp": 10**400}, Status.FAILED, "no usable `exp`"),
         ({"iss": DROP}, Status.FAILED, "names no issuer"),
@@ -525,7 +533,9 @@ def test_what_is_wrong_with_a_handed_over_token(
     service: Service, issuer: RecordingIssuer, claims: dict[str, object], status: Status, problem: str
 ) -> None:
     """Life and issuer, before anything is sent."""
-    token = issuer.mint(github_claims(aud=service.url), **claims)
+    now = int(time.time())  # of the test, not of its collection: a long run must not make a token older
+    said = {name: now + value.seconds if isinstance(value, In) else value for name, value in claims.items()}
+    token = issuer.mint(github_claims(aud=service.url), **said)
     check = examine({"HF_OIDC_ID_TOKEN": token, "HF_ENDPOINT": service.url}, issuer)["id_token"]
 
     assert check.status is status

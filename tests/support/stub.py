@@ -119,6 +119,10 @@ class StubServer:
             connection.settimeout(20)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+            elif connection.recv(1, socket.MSG_PEEK) == b"\x16":  # a TLS handshake: answered as real servers do
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                return
             with contextlib.closing(connection):
                 request = _read_request(connection)
                 if request is not None:

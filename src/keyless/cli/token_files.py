@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -15,7 +16,7 @@ from keyless.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from keyless.client.credential import Credential
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 CLOSE_SECONDS: Final = 3.0  # for an exchange under way at the end: what it gives is to be revoked as well
 RETRY_SECONDS: Final = 10.0  # between attempts while a refresh fails
 _LONGEST_WAIT_SECONDS: Final = 3600.0
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let a thread that starts in the block never be given a signal.
+
+    The main thread waits for the command and must be woken by each. While it is still busy with one signal, the kernel
+    gives the next to any other thread that takes it, and it would lie there until the command ends by itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, which has no such signals either
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class TokenFiles:
@@ -63,7 +81,8 @@ class TokenFiles:
     def start(self) -> None:
         """Begin to refresh."""
         self._thread = threading.Thread(target=self._refresh, name="keyless-refresh", daemon=True)
-        self._thread.start()
+        with _signals_blocked():
+            self._thread.start()
 
     def close(self) -> list[ExchangedToken]:
         """Stop refreshing, remove the folder, and return the tokens that are still good, for revocation."""

@@ -18,6 +18,7 @@ NAME: Final = "handed-over"
 TITLE: Final = "any CI (a token handed over)"
 SETUP: Final = "HF_OIDC_ID_TOKEN=<id token whose aud is the endpoint>"
 
+MAX_NAME_CHARS: Final = 128  # of a variable; a token is longer
 POINTER_VARIABLE: Final = "KEYLESS_ID_TOKEN_VAR"
 VARIABLES: Final = ("HF_OIDC_ID_TOKEN", "KEYLESS_ID_TOKEN")  # in this order
 
@@ -37,6 +38,13 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
     """Say whether an id token was handed over: by the variable `KEYLESS_ID_TOKEN_VAR` names, or by one of ours."""
     named = environ.get(POINTER_VARIABLE, "").strip()
     if named:
+        if not named.isidentifier() or len(named) > MAX_NAME_CHARS:
+            # Not quoted: people put the token itself here.
+            error = IdTokenPermissionError(
+                f"{POINTER_VARIABLE} is to hold the name of a variable, and what it holds is not one",
+                hint=f"To hand over the id token itself, use {VARIABLES[0]}; {POINTER_VARIABLE} names where it is.",
+            )
+            return CannotMint(NAME, error)
         token = environ.get(named, "").strip()
         if token:
             return HandedOverToken(NAME, named, Secret(token))
