@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _operator import _compare_digest as compare_digest  # what `hmac` re-exports, without what else that imports
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -26,12 +28,6 @@ class Secret:
         """Return the secret text."""
         return self._value
 
-    def fingerprint(self) -> str:
-        """Return the first 16 hex digits of the SHA-256: enough to tell secrets apart in a log, useless to use."""
-        import hashlib  # noqa: PLC0415 - the cold path of a job does without (D18)
-
-        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
     def __repr__(self) -> str:
         return "Secret('***')"
 
@@ -44,9 +40,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        import hmac  # noqa: PLC0415 - as above
-
-        return hmac.compare_digest(
+        return compare_digest(
             self._value.encode("utf-8", "surrogatepass"), other._value.encode("utf-8", "surrogatepass")
         )
 
