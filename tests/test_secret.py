@@ -49,3 +49,9 @@ def test_equality_and_hash_follow_the_value(secret: Secret) -> None:
     assert secret != Secret("other")
     assert secret != VALUE
     assert {secret: 1}[Secret(VALUE)] == 1
+
+
+def test_an_empty_secret_is_false(secret: Secret) -> None:
+    """So that "is there one?" needs no look at it."""
+    assert secret
+    assert not Secret("")
