@@ -105,7 +105,7 @@ def test_killed_service_never_loses_what_a_client_holds(tmp_path: Path, issuer: 
     kills = 0
     try:
         while len(held) < EXCHANGES and any(thread.is_alive() for thread in threads):
-            time.sleep(random_source.uniform(0.02, 0.25))
+            time.sleep(random_source.uniform(0.005, 0.06))
             service.kill()
             kills += 1
             service.start()
