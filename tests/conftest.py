@@ -11,26 +11,33 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from keyless.providers.order import ORDER
+
 # No deadline: the machine is shared, and a slow example is not a wrong one.
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", settings.get_profile("default"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# Whatever a CI platform, a proxy or a developer's login put into the environment would change what is tested.
+# Whatever a CI platform, a machine, a proxy or a developer's login put into the environment would change what is tested.
+# What our detection looks at: the markers themselves, and everything else that begins like one.
+MARKERS = {marker for entry in ORDER for marker in entry.markers}
 FOREIGN_PREFIXES = (
+    *sorted({f"{marker.partition('_')[0]}_" for marker in MARKERS}),
     "ACTIONS_",
+    "AGENT_",
+    "CIRCLE_",
     "CI_",
-    "FORGEJO_",
+    "CLOUDSDK_",
     "GITEA_",
-    "GITHUB_",
-    "GITLAB_",
-    "HF_",
+    "GOOGLE_",
     "HUGGING",
-    "KEYLESS_",
     "RUNNER_",
+    "SYSTEM_",
 )
-FOREIGN_NAMES = {"ACT", "ALL_PROXY", "CI", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
-OURS = {"KEYLESS_TEST_HF"}  # how `make journeys-newest` names another hf to test with
+FOREIGN_NAMES = {
+    *MARKERS, "ACT", "ALL_PROXY", "CI", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+}  # fmt: skip
+OURS = {"KEYLESS_TEST_HF", "KEYLESS_TEST_FOREIGN"}  # other clients to test with than those of `make journeys`
 
 
 class NetworkBlockedError(AssertionError):

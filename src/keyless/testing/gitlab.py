@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 from keyless.testing.claims import gitlab_claims
 from keyless.testing.issuer import FakeIssuer
@@ -61,3 +61,9 @@ class FakeGitLab:
             "CI_SERVER_URL": self.issuer.url,
             self.variable: self.id_token,
         }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: a job whose token is ready has nothing to stop. All platforms may be used in a `with` block."""

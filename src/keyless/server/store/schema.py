@@ -13,7 +13,7 @@ from typing import Final
 from keyless.errors import ConfigurationError, UnavailableError
 from keyless.server.store.connection import BUSY_TIMEOUT_SECONDS, connect
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0010"
 """The newest revision in `migrations/versions`."""
 
 
