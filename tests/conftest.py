@@ -18,7 +18,7 @@ settings.register_profile("default", deadline=None, max_examples=60, suppress_he
 settings.register_profile("fuzz", settings.get_profile("default"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# Whatever a CI platform, a machine, a proxy or a developer's login put into the environment would change what is tested.
+# Whatever a CI platform, a machine, a proxy or a developer's login put into the environment would change the result.
 # What our detection looks at: the markers themselves, and everything else that begins like one.
 MARKERS = {marker for entry in ORDER for marker in entry.markers}
 FOREIGN_PREFIXES = (
