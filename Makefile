@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-bench
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-bench
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -31,6 +31,16 @@ env-hf:
 	@$(ENSURE) .venvs/hf-2.4.0 requirements/hf-2.4.0.txt
 env-hf-old:
 	@$(ENSURE) .venvs/hf-1.19.0 requirements/hf-1.19.0.txt
+# GitHub's own toolkit is a package for node; a machine without npm is told so.
+ACTIONS_CORE := .venvs/actions-core/node_modules
+env-minters: $(ACTIONS_CORE)
+	@$(ENSURE) .venvs/minters requirements/minters.txt
+$(ACTIONS_CORE): tests/journeys/actions_core/package-lock.json
+	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/actions_core/package.json $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+env-ci-files:
+	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
 # The peers of the benchmarks. Without npm one of them is left out, and the output says so.
 NODE_PEER := .venvs/oidc-provider/node_modules
 env-bench: $(if $(shell command -v npm),$(NODE_PEER))
@@ -71,7 +81,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old ## whole CI jobs with the real hf client, 2.4.0 and 1.19.0
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files ## whole CI jobs with the real hf client, 2.4.0 and 1.19.0
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: journeys-newest

@@ -22,6 +22,8 @@ LOCKS = {
     "requirements/dev.txt": (*SERVER, "--group", "dev", "--constraint", "requirements/demo.txt"),
     "requirements/hf-2.4.0.txt": ("--group", "hf-2.4.0"),
     "requirements/hf-1.19.0.txt": ("--group", "hf-1.19.0"),
+    "requirements/minters.txt": ("--group", "minters"),
+    "requirements/ci-files.txt": ("--group", "ci-files"),
     "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),
 }
 ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links")

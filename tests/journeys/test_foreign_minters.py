@@ -1,30 +1,57 @@
 """FakeCI is honest: other people's unmodified clients mint from it.
 
-They live in an environment of their own, `.venvs/foreign` or wherever `KEYLESS_TEST_FOREIGN` says its Python is.
+They live in environments of their own, which `make journeys` makes from `requirements/minters.txt` and from the
+package lock in `actions_core/`. A missing one is a failure, not a skip.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keyless.testing import FakeCI, FakeIssuer, unverified_claims
 from keyless.testing.aws import ROLE_ARN
 from keyless.testing.azure_devops import AUDIENCE as AZURE_AUDIENCE
+from tests.support.certificates import make_authority, server_context
+from tests.support.stub import Answer, StubServer
 
 pytestmark = pytest.mark.journey
 
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venvs/minters/bin/python"
+UV = ROOT / ".venvs/minters/bin/uv"
+ACTIONS_CORE = ROOT / ".venvs/actions-core"
+
 AUDIENCE = "https://hub.example.org"
-PYTHON = Path(os.environ.get("KEYLESS_TEST_FOREIGN", Path(__file__).parents[2] / ".venvs/foreign/bin/python"))
+AUDIENCE_VARIABLE = "HTTPS___HUB_EXAMPLE_ORG_ID_TOKEN"
 
 ID = f"import id; print(id.detect_credential({AUDIENCE!r}))"
+# It knows one file and one host name of Google's machines; only these two are given others, the code is its own.
+ID_ON_GOOGLE = """
+import os, id._internal.oidc.ambient as ambient
+ambient._GCP_PRODUCT_NAME_FILE = os.environ["PRODUCT_NAME_FILE"]
+for name in [name for name in vars(ambient) if name.startswith("_GCP") and name.endswith("_URL")]:
+    setattr(ambient, name, getattr(ambient, name).replace("metadata/", os.environ["GCE_METADATA_HOST"] + "/", 1))
+"""
 GOOGLE_AUTH = f"""
 import google.auth.transport.requests as transport, google.oauth2.id_token as id_token
 print(id_token.fetch_id_token(transport.Request(), {AUDIENCE!r}))
+"""
+IDENTITY_POOL = """
+import json, os, google.auth.transport.requests as transport
+from google.auth import identity_pool
+credentials = identity_pool.Credentials(
+    audience="//iam.example.org/pool", subject_token_type="urn:ietf:params:oauth:token-type:jwt",
+    token_url="http://127.0.0.1:9/never", credential_source=json.loads(os.environ["SOURCE"]))
+print(credentials.retrieve_subject_token(transport.Request()))
 """
 BOTO3 = f"""
 import boto3
@@ -37,47 +64,118 @@ from databricks.sdk.oidc_token_supplier import AzureDevOpsOIDCTokenSupplier, Git
 supplier = AzureDevOpsOIDCTokenSupplier() if os.environ.get("TF_BUILD") else GitHubOIDCTokenSupplier()
 print(supplier.get_oidc_token({AUDIENCE!r}))
 """
+TOOLKIT = f"""
+import * as core from "@actions/core";
+console.log(await core.getIDToken({AUDIENCE!r}));
+"""
 
-Mint = Callable[[str, Mapping[str, str]], dict[str, object]]
+
+def run(words: Sequence[str | Path], environ: Mapping[str, str], cwd: Path | None = None) -> str:
+    """Run a foreign program with the job's variables and return what it printed."""
+    program = Path(words[0])
+    if not program.exists():
+        pytest.fail(f"{program} is missing: run `make journeys`")
+    finished = subprocess.run(
+        [str(word) for word in words],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-1000:] + finished.stderr[-2000:]
+    return finished.stdout
 
 
-@pytest.fixture
-def mint() -> Mint:
-    """Run a program in the foreign environment, and read the claims of the token it prints last."""
-    if not PYTHON.exists():
-        pytest.skip(f"{PYTHON} is not there: no environment with the foreign clients")
-
-    def run(program: str, environ: Mapping[str, str]) -> dict[str, object]:
-        result = subprocess.run(
-            [str(PYTHON), "-c", program],
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr[-2000:]
-        return unverified_claims(result.stdout.split()[-1])
-
-    return run
+def mint(program: str, environ: Mapping[str, str]) -> dict[str, object]:
+    """Run a Python program in the foreign environment, and read the claims of the token it prints last."""
+    return unverified_claims(run([PYTHON, "-c", program], environ).split()[-1])
 
 
 @pytest.mark.parametrize("platform", ["github", "forgejo", "circleci", "buildkite"])
-def test_id(issuer: FakeIssuer, mint: Mint, platform: str) -> None:
+def test_id(issuer: FakeIssuer, platform: str) -> None:
     """What twine and sigstore-python mint with."""
     with getattr(FakeCI, platform)(issuer) as ci:
         assert mint(ID, ci.environ())["aud"] == AUDIENCE
 
 
-def test_id_on_gitlab(issuer: FakeIssuer, mint: Mint) -> None:
+def test_id_on_gitlab(issuer: FakeIssuer) -> None:
     """The variable named for the audience."""
-    ci = FakeCI.gitlab(issuer, audience=AUDIENCE, variable="HTTPS___HUB_EXAMPLE_ORG_ID_TOKEN")
+    ci = FakeCI.gitlab(issuer, audience=AUDIENCE, variable=AUDIENCE_VARIABLE)
 
     assert mint(ID, ci.environ())["aud"] == AUDIENCE
 
 
+def test_id_on_google(issuer: FakeIssuer, tmp_path: Path) -> None:
+    """Google's machine under another address: a test cannot be one."""
+    product_name = tmp_path / "product_name"
+    product_name.write_text("Google Compute Engine\n")
+    with FakeCI.google_cloud(issuer) as cloud:
+        claims = mint(ID_ON_GOOGLE + ID, {**cloud.environ(), "PRODUCT_NAME_FILE": str(product_name)})
+
+    assert claims["aud"] == AUDIENCE
+
+
+@pytest.mark.parametrize("platform", ["github", "forgejo"])
+def test_actions_core(issuer: FakeIssuer, platform: str) -> None:
+    """GitHub's own toolkit, by which JavaScript actions mint; it masks the token and then hands it over."""
+    if not (ACTIONS_CORE / "node_modules/@actions/core").is_dir():
+        pytest.fail(f"{ACTIONS_CORE} is missing: run `make journeys`")
+    node = next(path for folder in os.environ["PATH"].split(":") if (path := Path(folder, "node")).exists())
+    with getattr(FakeCI, platform)(issuer) as ci:
+        output = run([node, "--input-type=module", "-e", TOOLKIT], ci.environ(), cwd=ACTIONS_CORE)
+
+    *_, masked, token = output.split()  # it logs the URL before
+    assert masked == f"::add-mask::{token}"
+    assert unverified_claims(token)["aud"] == AUDIENCE
+
+
+@pytest.fixture
+def index() -> Iterator[StubServer]:
+    """A package index that names its audience and takes any id token, over TLS as uv demands."""
+    with StubServer(tls=server_context()) as server:
+        server.on("/_/oidc/audience", Answer(200, {"audience": AUDIENCE}))
+        server.on("/_/oidc/mint-token", Answer(200, {"success": True, "token": "pypi-minted-by-the-index"}))
+        server.on("/legacy/", Answer(200, b""))
+        yield server
+
+
+def uv_platform(issuer: FakeIssuer, platform: str) -> AbstractContextManager[Any]:
+    if platform == "gitlab":
+        return nullcontext(FakeCI.gitlab(issuer, audience=AUDIENCE, variable=AUDIENCE_VARIABLE))
+    made: AbstractContextManager[Any] = getattr(FakeCI, platform)(issuer)
+    return made
+
+
+@pytest.mark.parametrize("platform", ["github", "forgejo", "gitlab", "circleci", "buildkite"])
+def test_uv_publish(issuer: FakeIssuer, index: StubServer, tmp_path: Path, platform: str) -> None:
+    """Audience, mint, exchange, upload, by a program that shares no line with any Python client."""
+    wheel = tmp_path / "widgets-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("widgets-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: widgets\nVersion: 1.0\n")
+        archive.writestr("widgets-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("widgets-1.0.dist-info/RECORD", "")
+    words: list[str | Path] = [
+        UV,
+        "publish",
+        "--no-config",
+        "--trusted-publishing",
+        "always",
+        "--publish-url",
+        f"{index.url}/legacy/",
+    ]
+    with uv_platform(issuer, platform) as ci:
+        environ = {"SSL_CERT_FILE": str(make_authority("127.0.0.1")[0]), "UV_CACHE_DIR": str(tmp_path / "cache")}
+        run([*words, wheel], {**ci.environ(), **environ})
+
+    sent = [request for request in index.requests if request.path == "/_/oidc/mint-token"]
+    assert [unverified_claims(str(request.json()["token"]))["aud"] for request in sent] == [AUDIENCE]
+    assert "/legacy/" in {request.path for request in index.requests}
+
+
 @pytest.mark.parametrize("platform", ["github", "forgejo", "azure_devops"])
-def test_databricks(issuer: FakeIssuer, mint: Mint, platform: str) -> None:
+def test_databricks(issuer: FakeIssuer, platform: str) -> None:
     """It builds Azure's URL from five variables instead of the one."""
     with getattr(FakeCI, platform)(issuer) as ci:
         audience = mint(DATABRICKS, ci.environ())["aud"]
@@ -85,7 +183,7 @@ def test_databricks(issuer: FakeIssuer, mint: Mint, platform: str) -> None:
     assert audience == (AZURE_AUDIENCE if platform == "azure_devops" else AUDIENCE)
 
 
-def test_google_auth(issuer: FakeIssuer, mint: Mint) -> None:
+def test_google_auth(issuer: FakeIssuer) -> None:
     """Ping, account, identity."""
     with FakeCI.google_cloud(issuer) as cloud:
         environ = cloud.environ()
@@ -93,8 +191,31 @@ def test_google_auth(issuer: FakeIssuer, mint: Mint) -> None:
         assert mint(GOOGLE_AUTH, {**environ, "GCE_METADATA_IP": environ["GCE_METADATA_HOST"]})["aud"] == AUDIENCE
 
 
+@pytest.mark.parametrize("platform", ["github", "forgejo"])
+def test_google_auth_from_a_url(issuer: FakeIssuer, platform: str) -> None:
+    """Workload identity federation takes its token from the platform's URL, as its configuration describes it."""
+    with getattr(FakeCI, platform)(issuer) as ci:
+        environ = ci.environ()
+        source = {
+            "url": f"{environ['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={AUDIENCE}",
+            "headers": {"Authorization": f"bearer {environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"},
+            "format": {"type": "json", "subject_token_field_name": "value"},
+        }
+
+        assert mint(IDENTITY_POOL, {**environ, "SOURCE": json.dumps(source)})["aud"] == AUDIENCE
+
+
+def test_google_auth_from_a_file(issuer: FakeIssuer) -> None:
+    """The same in a pod, from the projected token."""
+    with FakeCI.kubernetes(issuer, audience=AUDIENCE) as pod:
+        environ = pod.environ()
+        source = {"file": environ["KEYLESS_KUBERNETES_TOKEN_FILE"]}
+
+        assert mint(IDENTITY_POOL, {**environ, "SOURCE": json.dumps(source)})["aud"] == [AUDIENCE]
+
+
 @pytest.mark.parametrize("source", ["keys", "container", "instance"])
-def test_boto3(issuer: FakeIssuer, mint: Mint, source: str) -> None:
+def test_boto3(issuer: FakeIssuer, source: str) -> None:
     """AWS's own signer is accepted, by a check that knows only the documentation."""
     with FakeCI.aws(issuer) as aws:
         environ = aws.environ(source)  # type: ignore[arg-type]  # a parametrised literal
