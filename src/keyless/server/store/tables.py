@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 # STRICT tables know INTEGER, TEXT and BLOB only; on PostgreSQL these become BIGINT and BOOLEAN.
@@ -37,6 +38,10 @@ metadata: Final = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 meta = Table(
@@ -128,6 +133,12 @@ publisher = Table(
     Column("created_by", Text, nullable=False),
     Column("created_at", Number, nullable=False),
     Column("last_used_at", Number, nullable=True),
+    Column("pending_until", Number, nullable=True),  # NULL: an ordinary one; else its resource does not exist yet
+    Column("max_live_tokens", Integer, nullable=True),  # NULL: as the settings say; 0: any number
+    Column("max_grants_per_hour", Integer, nullable=True),  # as above
+    Column("max_run_attempt", Integer, nullable=True),
+    Column("paused_at", Number, nullable=True),  # why `enabled` is 0, when the service or a person gave a reason
+    Column("paused_reason", Text, nullable=True),
     CheckConstraint("replay IN ('once', 'counted')", name="replay"),
     Index(None, "resource_id", "issuer_id"),
     Index(None, "issuer_id"),
@@ -182,6 +193,19 @@ token = Table(
     Column("revoked_at", Number, nullable=True),
     Column("revoked_reason", Text, nullable=True),
     Index(None, "expires_at"),
+    _partial("ix_token_live", "publisher_id", "expires_at", where="revoked_at IS NULL"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# How many tokens a publisher got in an hour of Unix time, where somebody wants an alarm (T78).
+publisher_hour = Table(
+    "publisher_hour",
+    metadata,
+    Column("publisher_id", Text, nullable=False),
+    Column("hour", Number, nullable=False),
+    Column("grants", Integer, nullable=False),
+    PrimaryKeyConstraint("publisher_id", "hour"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -239,7 +263,11 @@ audit_event = Table(
     Column("reason", Text, nullable=True),
     Column("data", Text, nullable=True),  # JSON object: allow-listed claims, details
     UniqueConstraint("writer", "sequence"),
-    Index(None, "resource", "id"),
+    Index(None, "at"),
+    Index(None, "resource", "at"),
+    _partial("ix_audit_event_publisher_id_at", "publisher_id", "at", where="publisher_id IS NOT NULL"),
+    _partial("ix_audit_event_kind_at", "kind", "at", where="kind <> 'token.granted'"),
+    _partial("ix_audit_event_actor_at", "actor", "at", where="actor IS NOT NULL"),
     sqlite_strict=True,
 )
 
@@ -257,13 +285,25 @@ audit_contact = Table(
     sqlite_with_rowid=False,
 )
 
+# What the chains were at a moment, signed with a key that is not in the database (D15).
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("id", Number, primary_key=True),
+    Column("number", Number, primary_key=True, autoincrement=False),
     Column("at", Number, nullable=False),
-    Column("heads", Text, nullable=False),  # JSON: writer -> [sequence, hash]
-    Column("kid", Text, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
+    Column("last_id", Number, nullable=False),  # the newest audit row it looked at
+    Column("statement", Text, nullable=False),  # compact JWS
     sqlite_strict=True,
+)
+
+# Where a chain begins whose older events were pruned: `statement` is signed as checkpoints are.
+audit_anchor = Table(
+    "audit_anchor",
+    metadata,
+    Column("writer", Text, primary_key=True, nullable=False),
+    Column("sequence", Number, nullable=False),  # the last event that was pruned
+    Column("at", Number, nullable=False),
+    Column("statement", Text, nullable=False),  # compact JWS
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
