@@ -69,11 +69,14 @@ test: check ## everything that gates: lint, types, layers, all tests, the wheel 
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 .PHONY: check
-check: env-dev ## lint, formatting, types, import layers
+check: env-dev env-ci-files ## lint, formatting, types, import layers; the action that other workflows use
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	.venvs/ci-files/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	.venvs/ci-files/bin/zizmor --offline --pedantic --quiet action.yml
+	.venvs/ci-files/bin/shellcheck ci/*.sh .ci/run
 
 .PHONY: fmt
 fmt: env-dev ## format the code and mend what the linter can
