@@ -18,6 +18,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "git-credential": ("keyless.cli.git_credential", "be git's credential helper for one service"),
     "providers": ("keyless.cli.providers", "show the CI platforms, and what this job can do"),
     "doctor": ("keyless.cli.doctor", "check everything a token depends on, and say what to change"),
+    "setup": ("keyless.cli.setup", "write the CI file that publishes without a secret, and name its publisher"),
     "completion": ("keyless.cli.completion", "print a completion script for bash, zsh or fish"),
     "serve": ("keyless.server.cli.serve", "run the token service"),
     "trust": ("keyless.server.cli.trust", "say which CI jobs may publish to what"),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Mapping
-from typing import Final
 
-_PLAIN_YAML: Final = re.compile(r"[A-Za-z/][A-Za-z0-9._/+-]*|https?://[A-Za-z0-9._/:+-]*[A-Za-z0-9/]", re.ASCII)
-_YAML_WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+from keyless.ci_files.job import scalar
 
 
 def is_github_like(environ: Mapping[str, str]) -> bool:
@@ -22,20 +18,12 @@ def is_gitlab(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("GITLAB_CI"))
 
 
-def yaml_scalar(value: str) -> str:
-    """Return a value as YAML; in quotes wherever it might be read as something else."""
-    plain = _PLAIN_YAML.fullmatch(value) and value.lower() not in _YAML_WORDS
-    return value if plain else json.dumps(value)
-
-
 def set_variable(environ: Mapping[str, str], name: str, value: str) -> str:
     """Return how to give a variable a value."""
     if is_github_like(environ):
-        return (
-            f"Write this at the step (or the job) in the workflow file:\n    env:\n      {name}: {yaml_scalar(value)}"
-        )
+        return f"Write this at the step (or the job) in the workflow file:\n    env:\n      {name}: {scalar(value)}"
     if is_gitlab(environ):
-        return f"Write this at the job in .gitlab-ci.yml:\n    variables:\n      {name}: {yaml_scalar(value)}"
+        return f"Write this at the job in .gitlab-ci.yml:\n    variables:\n      {name}: {scalar(value)}"
     return f"Set it in the job's environment:\n    export {name}={shlex.quote(value)}"
 
 
