@@ -131,5 +131,7 @@ def test_an_unknown_kind_of_network_opens_nothing() -> None:
     class Later:
         kind = "anywhere"
         cidrs = ()
+        proxy = ""
+        hosts = ()
 
     assert why_refused("1.1.1.1", Later())

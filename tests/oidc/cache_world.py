@@ -84,8 +84,9 @@ class World:
     clock: Clock
     cache: JwksCache
     background: list[Callable[[], object]]
-    swaps: list[tuple[int, frozenset[str], frozenset[str]]]
+    told: list[tuple[int, frozenset[str]]]
     skews: list[float]
+    pinned: Issuer = A
 
     def run_background(self) -> int:
         """Do the refreshes that were started, here and now."""
@@ -103,18 +104,18 @@ class World:
 def make_world(**options: int) -> World:
     issuers, clock = Issuers(), Clock()
     background: list[Callable[[], object]] = []
-    swaps: list[tuple[int, frozenset[str], frozenset[str]]] = []
+    told: list[tuple[int, frozenset[str]]] = []
     skews: list[float] = []
     cache = JwksCache(
         issuers,
         clock=clock,
         wall_clock=lambda: 1_800_000_000.0,
-        on_swap=lambda issuer, old, new: swaps.append((issuer.id, old, new)),
+        on_keys=lambda issuer, keys: told.append((issuer.id, keys.kids)),
         on_clock_skew=lambda _issuer, seconds: skews.append(seconds),
         spawn=background.append,
         **options,
     )
-    return World(issuers, clock, cache, background, swaps, skews)
+    return World(issuers, clock, cache, background, told, skews)
 
 
 def world_of_two() -> World:

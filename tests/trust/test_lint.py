@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyless.issuers import PROFILES
-from keyless.oidc.issuer import Issuer, ReplayMode
+from keyless.oidc.issuer import Issuer, PinnedKeys, ReplayMode
 from keyless.trust.lint import CODES, DAY_SECONDS, LintFinding, Severity, lint
 from keyless.trust.publisher import Operation, Pin, Publisher
 from tests.trust.identities import GENERIC, GITHUB_COM, GITLAB_COM, IDS, NOW, is_exactly, is_like, publisher
@@ -26,7 +26,9 @@ LAPSED = tuple(replace(pin, lapses_at=NOW) for pin in WAITING)
 AZURE = Issuer(id=5, url="https://vstoken.dev.azure.com/00000000-0000-0000-0000-000000000000", kind="azure-devops")
 CIRCLECI = Issuer(id=6, url="https://oidc.circleci.com/org/x", kind="circleci")
 OFF = replace(GITHUB_COM, id=7, enabled=False)
-ISSUERS = {issuer.id: issuer for issuer in (GITHUB_COM, GITLAB_COM, GENERIC, AZURE, CIRCLECI, OFF)}
+ENDING = replace(GITHUB_COM, id=8, pinned_keys=PinnedKeys("{}", NOW + 14 * DAY_SECONDS - 1))
+LASTING = replace(GITHUB_COM, id=9, pinned_keys=PinnedKeys("{}", NOW + 14 * DAY_SECONDS))
+ISSUERS = {issuer.id: issuer for issuer in (GITHUB_COM, GITLAB_COM, GENERIC, AZURE, CIRCLECI, OFF, ENDING, LASTING)}
 
 
 def tight(*more: Any, **changes: Any) -> Publisher:
@@ -70,6 +72,7 @@ def codes(record: Publisher, **options: Any) -> list[tuple[str, Severity]]:
         pytest.param(tight(last_used_at=NOW - 89 * DAY_SECONDS), id="used within the quarter"),
         pytest.param(tight(ttl_seconds=301), id="tokens that live long enough"),
         pytest.param(tight(replay=ReplayMode.ONCE), id="replay as its issuer has it"),
+        pytest.param(tight(issuer=LASTING), id="pinned keys that last"),
     ],
 )
 def test_a_tight_publisher_has_no_finding(record: Publisher) -> None:
@@ -146,6 +149,7 @@ def test_a_tight_publisher_has_no_finding(record: Publisher) -> None:
         pytest.param(tight(expires_at=NOW), [("expired", I)], id="T92 expired"),
         pytest.param(tight(enabled=False), [("disabled", I)], id="T92 disabled"),
         pytest.param(tight(issuer=OFF), [("issuer-disabled", I)], id="T109 issuer switched off"),
+        pytest.param(tight(issuer=ENDING), [("keys-end", W)], id="K13 pinned keys that end soon"),
         pytest.param(tight(last_used_at=NOW - 90 * DAY_SECONDS), [("unused", W)], id="T92 unused"),
         pytest.param(replace(tight(), created_at=NOW - 90 * DAY_SECONDS), [("never-used", W)], id="T92 never used"),
     ],

@@ -21,9 +21,10 @@ IPNetwork = IPv4Network | IPv6Network
 
 
 class AllowedNetwork(Protocol):
-    """Say where a request may go: `kind` is `public`, `private` or `loopback`.
+    """Say where a request may go: `kind` is `public`, `private`, `loopback` or `proxy`.
 
-    `cidrs` counts for `private` only: what is allowed besides public addresses. `keyless.oidc.issuer.Network` is one.
+    `cidrs` counts for `private` only: what is allowed besides public addresses. `proxy` and `hosts` count for `proxy`
+    only. `keyless.oidc.issuer.Network` is one.
     """
 
     @property
@@ -33,6 +34,14 @@ class AllowedNetwork(Protocol):
     @property
     def cidrs(self) -> Sequence[IPNetwork]:
         """Return the networks allowed besides public ones."""
+
+    @property
+    def proxy(self) -> str:
+        """Return the URL of the http proxy to go through."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Return the hosts that may be asked for there, in lower case."""
 
 
 # Refused whatever an operator's networks say: `private(0.0.0.0/0)` must not open the machine itself or the place

@@ -2,8 +2,9 @@
 
 Whoever names a host name decides where a request goes, so the name is resolved once, every answer is held against what
 the operator allowed for that issuer, and the connection is made to the vetted address: a second look-up could give
-another answer (T27). One total deadline, one size limit, no redirect, no proxy, no credential. There is no switch that
-turns a check off; tests bring their own resolver and trust store.
+another answer (T27). One total deadline, one size limit, no redirect, no credential, and no proxy but one that the
+operator named for this issuer: then a list of hosts takes the place of the addresses, which only the proxy sees (D20).
+There is no switch that turns a check off; tests bring their own resolver and trust store.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Final, NoReturn
 from keyless.errors import TransportError
 from keyless.http.addresses import AllowedNetwork, why_refused
 from keyless.http.deadline import Address, Deadline, DeadlineExceededError, DeadlineSocket, connect, resolve
+from keyless.http.tunnel import ask_for_tunnel
 
 CONNECT_SECONDS: Final = 2.0  # K07
 TOTAL_SECONDS: Final = 5.0  # K07
@@ -233,8 +235,11 @@ class GuardedFetcher:
             _refuse(f"port {url.port} is not 443 and the issuer's record does not name it")
 
     def _connect(self, url: Url, network: AllowedNetwork, total: Deadline) -> socket.socket:
-        vetted = self._vet(url, self._resolver(url.host, url.port, total.within(CONNECT_SECONDS)), network)
-        sock = self._connector(vetted, total.within(CONNECT_SECONDS))
+        if network.kind == "proxy":
+            sock = self._tunnel(url, network, total)
+        else:
+            vetted = self._vet(url, self._resolver(url.host, url.port, total.within(CONNECT_SECONDS)), network)
+            sock = self._connector(vetted, total.within(CONNECT_SECONDS))
         if url.scheme == "http":
             return sock
         try:
@@ -243,6 +248,26 @@ class GuardedFetcher:
         except BaseException:
             sock.close()
             raise
+
+    def _tunnel(self, url: Url, network: AllowedNetwork, total: Deadline) -> socket.socket:
+        if url.host not in network.hosts:
+            _refuse(
+                f"{url.host} may not be asked for through the outbound proxy",
+                hint="The issuer's record names the hosts (--outbound-host).",
+            )
+        proxy = parse_url(network.proxy)
+        soon = total.within(CONNECT_SECONDS)
+        sock = self._connector(self._resolver(proxy.host, proxy.port, soon), soon)
+        try:
+            status = ask_for_tunnel(sock, url.host, url.port, deadline=total, user_agent=self._user_agent)
+            if status != 200:
+                raise TransportError(
+                    f"the outbound proxy answered HTTP {status} for {url.host}:{url.port}", retryable=status >= 500
+                )
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     @staticmethod
     def _vet(url: Url, answers: Sequence[Address], network: AllowedNetwork) -> list[Address]:

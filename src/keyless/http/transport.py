@@ -19,6 +19,7 @@ from keyless.http.curl import is_debug, log_debug
 from keyless.http.deadline import Deadline, DeadlineSocket, connect, resolve
 from keyless.http.fork import import_lock
 from keyless.http.proxy import choose_proxy
+from keyless.http.tunnel import ask_for_tunnel
 from keyless.http.url import is_loopback, parse_url, require_secure
 
 TYPE_CHECKING = False
@@ -209,17 +210,10 @@ def _connect(url: Url, proxy: Proxy | None, deadline: Deadline, where: str) -> s
 
 
 def _tunnel(sock: socket.socket, url: Url, proxy: Proxy, deadline: Deadline, where: str) -> None:
-    """Ask an http proxy to connect us through (RFC 9110 section 9.3.6)."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    lines = [f"CONNECT {host}:{url.port} HTTP/1.1", f"Host: {host}:{url.port}", f"User-Agent: {USER_AGENT}"]
-    if proxy.authorization:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    wrapped = DeadlineSocket(sock, deadline)
-    wrapped.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
-    answer = http.client.HTTPResponse(wrapped, method="CONNECT")  # type: ignore[arg-type]  # only makefile is used
-    answer.begin()
-    status = answer.status
-    answer.close()
+    """Ask an http proxy to connect us through, or say what it answered instead."""
+    status = ask_for_tunnel(
+        sock, url.host, url.port, deadline=deadline, user_agent=USER_AGENT, authorization=proxy.authorization
+    )
     if status == 200:
         return
     hint = "Put the proxy's user name and password into the proxy variable's URL." if status == 407 else None

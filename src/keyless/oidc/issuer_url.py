@@ -54,6 +54,23 @@ def check_jwks_uri(url: str, network: Network) -> None:
     _check_segments(parsed.target.partition("?")[0])
 
 
+def check_outbound_proxy(url: str) -> None:
+    """Refuse a text that must not become an issuer's outbound proxy (D20): `http://host:port` and nothing else.
+
+    Raises:
+        ConfigurationError: The message names the rule, not the text: it may hold a password.
+    """
+    try:
+        parsed = parse_url(url)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.scheme != "http" or parsed.target != "/":
+        raise ConfigurationError(
+            "an outbound proxy is http://host:port, without a path, user name or password",
+            hint="What goes through it is encrypted from here to the issuer.",
+        )
+
+
 def _parse(url: str, what: str) -> Url:
     # These three would otherwise end in the general sentence below, and are what people get wrong.
     if not url.isascii():
@@ -73,7 +90,9 @@ def _parse(url: str, what: str) -> Url:
 def _check_scheme_and_host(url: Url, network: Network, what: str) -> None:
     if url.scheme != "https" and network.kind is not NetworkKind.LOOPBACK:
         raise ConfigurationError(f"{what} is https; plain http is for the loopback network only")
-    inside = network.kind is not NetworkKind.PUBLIC
+    inside = network.kind in {NetworkKind.PRIVATE, NetworkKind.LOOPBACK}
+    if network.kind is NetworkKind.PROXY and url.host not in network.hosts:
+        raise ConfigurationError(f"{what} is on a host that may not be asked for through the outbound proxy")
     labels = url.host.split(".")
     if ":" in url.host or _NUMERIC_LABEL.fullmatch(labels[-1]):
         if not inside:

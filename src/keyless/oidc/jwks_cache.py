@@ -10,12 +10,13 @@ something is fetched, and no callback is called under one.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from keyless.errors import ConfigurationError, MalformedTokenError, TransportError, UnavailableError, UnknownKeyError
@@ -24,6 +25,7 @@ from keyless.jose.jwk import KeySet, PublicKey, parse_jwks
 from keyless.oidc.discovery import Fetcher, find_jwks_uri, operator_port
 from keyless.oidc.fetch_budget import FetchBudget
 from keyless.oidc.issuer import Issuer, Network
+from keyless.oidc.pinned_keys import find_pinned
 
 MIN_FRESH_SECONDS: Final = 600.0  # K02; also what an issuer gets that names no max-age: a withdrawn key dies sooner
 MAX_FRESH_SECONDS: Final = 3600.0  # K02
@@ -39,7 +41,7 @@ FETCHES_PER_MINUTE: Final = 240  # S07, for all issuers together; each may cause
 _log = logging.getLogger(__name__)
 
 Origin = tuple[str, Network, str | None]
-OnSwap = Callable[[Issuer, frozenset[str], frozenset[str]], None]
+OnKeys = Callable[[Issuer, KeySet], None]
 OnClockSkew = Callable[[Issuer, float], None]
 
 
@@ -59,12 +61,10 @@ class _Snapshot:
     refresh_at: float
     fresh_until: float
     stale_until: float
+    refreshes: int
 
     def is_of(self, issuer: Issuer) -> bool:
         return self.issuer is issuer or _origin(self.issuer) == _origin(issuer)
-
-    def without(self, kids: Collection[str]) -> _Snapshot:
-        return replace(self, by_kid={kid: keys for kid, keys in self.by_kid.items() if kid not in kids})
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +73,7 @@ class _Flight:
 
     number: int  # place in the order of arrivals and starts
     started_at: float
+    refreshes: int  # of the record it is made for
     done: threading.Event = field(default_factory=threading.Event)
     waiters: int = 0
     succeeded: bool = False
@@ -87,6 +88,7 @@ class _Entry:
     flight: _Flight | None = None
     attempt_started_at: float = float("-inf")
     attempt_failed: bool = False
+    refreshes: int = -1  # the newest `key_refreshes` of the record that a fetch was started for
 
 
 def _start_thread(work: Callable[[], object]) -> None:
@@ -103,8 +105,7 @@ class JwksCache:
         fetcher: The guarded fetcher.
         clock: Monotonic seconds.
         wall_clock: Unix seconds.
-        on_swap: Called with the issuer and the old and new key ids when an issuer's keys were all replaced at once:
-            a rotation overlaps, a lapsed and re-registered host does not (T37).
+        on_keys: Called with the issuer and its keys after each fetch that succeeded, whether they changed or not.
         on_clock_skew: Called with the issuer and its clock minus ours in seconds, after each fetch that told (T53).
         fetches_per_minute: Bound for all issuers together (S07).
         max_waiters: Threads that may wait for one fetch.
@@ -117,7 +118,7 @@ class JwksCache:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
-        on_swap: OnSwap | None = None,
+        on_keys: OnKeys | None = None,
         on_clock_skew: OnClockSkew | None = None,
         fetches_per_minute: int = FETCHES_PER_MINUTE,
         max_waiters: int = MAX_WAITERS,
@@ -126,13 +127,12 @@ class JwksCache:
         self._fetcher = fetcher
         self._clock = clock
         self._wall_clock = wall_clock
-        self._on_swap = on_swap
+        self._on_keys = on_keys
         self._on_clock_skew = on_clock_skew
         self._max_waiters = max_waiters
         self._spawn = spawn
         self._lock = threading.Lock()
         self._entries: dict[int, _Entry] = {}
-        self._distrusted: dict[int, frozenset[str]] = {}
         self._budget = FetchBudget(fetches_per_minute)
         self._order = itertools.count()  # `next` is atomic; equal clock readings must not hide who was first
 
@@ -146,11 +146,19 @@ class JwksCache:
         Returns:
             One to four keys, or `None` when only `resolve` can tell.
         """
+        if kid in issuer.distrusted_kids:
+            return None
+        if issuer.pinned_keys is not None:
+            with contextlib.suppress(UnknownKeyError, UnavailableError):
+                return find_pinned(issuer, kid, now=self._wall_clock())
+            return None
         entry = self._entries.get(issuer.id)
         if entry is None or (snapshot := entry.snapshot) is None or not snapshot.is_of(issuer):
             return None
         now = self._clock()
-        if now >= snapshot.refresh_at:
+        if now >= snapshot.refresh_at or snapshot.refreshes < issuer.key_refreshes:
+            if entry.refreshes < issuer.key_refreshes:
+                return None  # an operator said "now": the next token waits for it, once
             if now >= snapshot.stale_until:
                 return None
             # Past its fresh time a set counts only while the issuer is known to be failing: after a quiet hour the
@@ -171,8 +179,10 @@ class JwksCache:
             UnavailableError: We cannot know now; `retry_after` says when to ask again. Never a refusal (K06, D9).
         """
         arrival = next(self._order)
-        if kid in self._distrusted.get(issuer.id, ()):
+        if kid in issuer.distrusted_kids:
             raise UnknownKeyError("the token's key is not trusted any more")
+        if issuer.pinned_keys is not None:
+            return find_pinned(issuer, kid, now=self._wall_clock())
         if (keys := self.peek(issuer, kid)) is not None:
             return keys
         with self._lock:
@@ -180,10 +190,12 @@ class JwksCache:
             now = self._clock()
             flight, wait_seconds = entry.flight, 0.0
             lead = flight is None
-            if flight is None:
+            if flight is None and entry.refreshes < issuer.key_refreshes and entry.snapshot is not None:
+                flight = self._new_flight(entry, now, issuer)
+            elif flight is None:
                 # Only a set we hold and that has aged is asked for by routine; all else a stranger can cause.
                 forced = entry.snapshot is None or now < entry.snapshot.fresh_until
-                flight, wait_seconds = self._take_off(entry, now, forced=forced)
+                flight, wait_seconds = self._take_off(entry, now, issuer, forced=forced)
             elif flight.waiters >= self._max_waiters:
                 flight, wait_seconds = None, 2.0
             else:
@@ -194,6 +206,8 @@ class JwksCache:
             self._fly(issuer, entry, flight)
         else:
             flight.done.wait(WAIT_SECONDS)
+        if flight.refreshes < issuer.key_refreshes:
+            return self.resolve(issuer, kid)  # it began before the operator asked
         if not flight.succeeded:
             return self._known_or_unavailable(issuer, entry, kid, self._cooldown_left(entry))
         if (found := self._held(entry, kid)) is not None:
@@ -240,33 +254,21 @@ class JwksCache:
             raise UnavailableError(
                 f"the keys of {issuer.url} cannot be fetched right now", retry_after=COOLDOWN_SECONDS
             ) from failure
-        return frozenset(snapshot.by_kid)
+        return frozenset(snapshot.by_kid) - issuer.distrusted_kids
 
     def _flight_of_our_own(self, issuer: Issuer) -> tuple[_Entry, _Flight]:
         while True:
             with self._lock:
                 entry = self._entry(issuer)
                 if (current := entry.flight) is None:
-                    return entry, self._new_flight(entry, self._clock())
+                    return entry, self._new_flight(entry, self._clock(), issuer)
             current.done.wait(WAIT_SECONDS)  # it began before the operator asked
-
-    def distrust(self, issuer_id: int, kid: str) -> None:
-        """Never use this issuer's key of that id again, whatever the issuer publishes (K15).
-
-        Lasts as long as this cache: the caller keeps the list and repeats it after a start.
-        """
-        with self._lock:
-            self._distrusted[issuer_id] = self._distrusted.get(issuer_id, frozenset()) | {kid}
-            entry = self._entries.get(issuer_id)
-            if entry is not None and entry.snapshot is not None:
-                entry.snapshot = entry.snapshot.without({kid})
 
     def retain(self, issuer_ids: Iterable[int]) -> None:
         """Forget every issuer but these; for a caller whose records changed."""
         kept = frozenset(issuer_ids)
         with self._lock:
             self._entries = {name: entry for name, entry in self._entries.items() if name in kept}
-            self._distrusted = {name: kids for name, kids in self._distrusted.items() if name in kept}
 
     # --- one fetch ---
 
@@ -277,7 +279,7 @@ class JwksCache:
             entry = self._entries[issuer.id] = _Entry(_origin(issuer))
         return entry
 
-    def _take_off(self, entry: _Entry, now: float, *, forced: bool) -> tuple[_Flight | None, float]:
+    def _take_off(self, entry: _Entry, now: float, issuer: Issuer, *, forced: bool) -> tuple[_Flight | None, float]:
         """Return a new flight, or `None` and the seconds until one may start. The lock is held."""
         left = entry.attempt_started_at + COOLDOWN_SECONDS - now
         if left > 0:
@@ -285,11 +287,12 @@ class JwksCache:
         wait_seconds = self._budget.take(now, forced=forced)
         if wait_seconds > 0:
             return None, wait_seconds
-        return self._new_flight(entry, now), 0.0
+        return self._new_flight(entry, now, issuer), 0.0
 
-    def _new_flight(self, entry: _Entry, now: float) -> _Flight:
+    def _new_flight(self, entry: _Entry, now: float, issuer: Issuer) -> _Flight:
         entry.attempt_started_at = now  # K03: from the start, so that slow failures are not asked for back to back
-        entry.flight = _Flight(next(self._order), now)
+        entry.refreshes = max(entry.refreshes, issuer.key_refreshes)
+        entry.flight = _Flight(next(self._order), now, issuer.key_refreshes)
         return entry.flight
 
     def _refresh_in_background(self, issuer: Issuer, now: float) -> None:
@@ -300,7 +303,7 @@ class JwksCache:
             entry = self._entry(issuer)
             if entry.flight is not None:
                 return
-            flight, _ = self._take_off(entry, now, forced=False)
+            flight, _ = self._take_off(entry, now, issuer, forced=False)
         if flight is None:
             return
         current, started = entry, flight
@@ -327,7 +330,7 @@ class JwksCache:
         finally:  # a flight that never lands would block the issuer for good
             self._land(entry, flight, fresh)
         if fresh is not None:
-            self._tell(issuer, previous, fresh, skew_seconds)
+            self._tell(issuer, fresh.keys, skew_seconds)
         return failure
 
     def _fetch(self, issuer: Issuer, held: _Snapshot | None, started_at: float) -> tuple[_Snapshot, float | None]:
@@ -357,38 +360,28 @@ class JwksCache:
             refresh_at=started_at + REFRESH_AT_SHARE * fresh_seconds,
             fresh_until=started_at + fresh_seconds,
             stale_until=started_at + MAX_STALE_SECONDS,
+            refreshes=issuer.key_refreshes,
         )
         return snapshot, None if fetched.date is None else fetched.date - self._wall_clock()
 
     def _land(self, entry: _Entry, flight: _Flight, fresh: _Snapshot | None) -> None:
         with self._lock:
             if fresh is not None:
-                entry.snapshot = fresh.without(self._distrusted.get(fresh.issuer.id, ()))
+                entry.snapshot = fresh
             entry.attempt_failed = fresh is None
             flight.succeeded = fresh is not None
             entry.flight = None
         flight.done.set()
 
-    def _tell(self, issuer: Issuer, old: _Snapshot | None, new: _Snapshot, skew_seconds: float | None) -> None:
+    def _tell(self, issuer: Issuer, keys: KeySet, skew_seconds: float | None) -> None:
         try:
             if skew_seconds is not None and self._on_clock_skew is not None:
                 self._on_clock_skew(issuer, skew_seconds)
-            if old is not None and _all_replaced(old.keys, new.keys):
-                _log.warning("keys of issuer %d: all of them were replaced at once", issuer.id)
-                if self._on_swap is not None:
-                    self._on_swap(issuer, old.keys.kids, new.keys.kids)
+            if self._on_keys is not None:
+                self._on_keys(issuer, keys)
         except Exception:  # noqa: BLE001  # an observer's mistake must not turn into a failed exchange
             _log.exception("keys of issuer %d: an observer failed", issuer.id)
 
 
 def _failing(entry: _Entry, now: float) -> bool:
     return entry.attempt_failed and now < entry.attempt_started_at + RECENT_FAILURE_SECONDS
-
-
-def _all_replaced(old: KeySet, new: KeySet) -> bool:
-    """Tell whether no key survived. Compared by the keys themselves: whoever takes a host over can copy the ids."""
-    if old is new:
-        return False
-    return not any(
-        before.kid == after.kid and before.material == after.material for before in old.keys for after in new.keys
-    )

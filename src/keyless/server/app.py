@@ -22,6 +22,7 @@ from keyless.server.services.exchange import ExchangeService
 from keyless.server.services.explain import ExplainService
 from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.housekeeping import Housekeeping
+from keyless.server.services.issuer_keys import IssuerKeyWatch, OnReplaced
 from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.trail import ExchangeTrail
@@ -42,6 +43,7 @@ class TokenService:
         inside_url: Where the inside listener is reached from this machine.
         clock: Unix seconds.
         monotonic: Seconds that never jump, for the age of issuers' keys.
+        on_keys_replaced: Told when an issuer's keys were swapped whole (T37), besides the log and the audit trail.
 
     Raises:
         ConfigurationError: A setting cannot work with what is on disk.
@@ -54,6 +56,7 @@ class TokenService:
         inside_url: str,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        on_keys_replaced: OnReplaced | None = None,
     ) -> None:
         self.settings = settings
         self.store = open_store(settings.database, clock=clock)
@@ -62,7 +65,11 @@ class TokenService:
         self._commit = GroupCommit(self.store.commit)
         self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self.store.purge)
         self._jwks = JwksCache(
-            GuardedFetcher(), clock=monotonic, wall_clock=clock, on_swap=_warn_of_swap, on_clock_skew=_warn_of_skew
+            GuardedFetcher(),
+            clock=monotonic,
+            wall_clock=clock,
+            on_keys=IssuerKeyWatch(self.store, on_replaced=on_keys_replaced),
+            on_clock_skew=_warn_of_skew,
         )
         profile = ErrorProfile(settings.error_profile)
         self._verification = IdTokenVerification(
@@ -122,15 +129,6 @@ class TokenService:
         self._commit.close()
         self._housekeeping.close()
         self.store.close()
-
-
-def _warn_of_swap(issuer: Issuer, old: frozenset[str], new: frozenset[str]) -> None:
-    _log.warning(
-        "issuer %s replaced all its keys at once (%d old, %d new): a rotation overlaps, a taken-over host does not",
-        issuer.url,
-        len(old),
-        len(new),
-    )
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

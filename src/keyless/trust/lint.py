@@ -19,6 +19,7 @@ from keyless.trust.publisher import Condition, Operation, Operator, Publisher
 
 UNUSED_DAYS: Final = 90
 SHORT_TTL_SECONDS: Final = 300  # D7: the Hub's client exchanges again on every call at or below this
+KEYS_END_DAYS: Final = 14  # K13: time enough to ask another team for its keys
 DAY_SECONDS: Final = 24 * 3600
 REF_CLAIMS: Final = ("branch", "tag", "ref", "ref_path")
 ENVIRONMENT_CLAIMS: Final = ("environment", "environment_node_id")
@@ -26,7 +27,7 @@ ENVIRONMENT_CLAIMS: Final = ("environment", "environment_node_id")
 CODES: Final = (
     *("whole-repository", "no-ref", "no-workflow", "wide-glob", "guarded-value", "sub-only", "generic-audience"),
     *("unprotected-ref", "unprotected-environment", "branch-and-tag", "id-missing", "id-unpinned", "id-lapsed"),
-    *("short-ttl", "replay-counted", "expired", "disabled", "issuer-disabled", "never-used", "unused"),
+    *("short-ttl", "replay-counted", "expired", "disabled", "issuer-disabled", "keys-end", "never-used", "unused"),
 )
 """Every rule's stable name; described in `docs/explain.md`."""
 
@@ -349,6 +350,14 @@ def _life(subject: _Subject) -> Iterator[LintFinding]:
         enable = f"keyless trust issuer enable {subject.issuer.url}"
         yield subject.finding(
             "issuer-disabled", Severity.INFO, "it accepts nothing: its issuer is switched off", enable
+        )
+    pinned = subject.issuer.pinned_keys
+    if pinned is not None and pinned.expires_at - subject.now < KEYS_END_DAYS * DAY_SECONDS:
+        yield subject.finding(
+            "keys-end",
+            Severity.WARNING,
+            f"every token gets 503 once the pinned keys of its issuer are over, in {KEYS_END_DAYS} days at the latest",
+            f"keyless trust issuer pin-keys {subject.issuer.url} --jwks-file FILE --jwks-expires WHEN",
         )
     since = publisher.last_used_at if publisher.last_used_at is not None else publisher.created_at
     days = (subject.now - since) // DAY_SECONDS

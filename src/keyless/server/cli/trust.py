@@ -20,6 +20,7 @@ examples:
   keyless trust add acme/model --provider github --repository acme/train --workflow release.yml --branch main \\
       --repository-id 123456 --repository-owner-id 7890
   keyless trust add datasets/acme/data --provider gitlab --repository acme/train --branch main --pin-first-use
+  keyless trust issuer distrust https://ci.example.org 2024-11-key
   keyless trust add acme/model --issuer https://ci.example.org --claim sub=pipeline:release
   keyless trust list
   keyless trust remove pub_…

@@ -1,12 +1,14 @@
-"""`keyless trust issuer add | list | enable | disable`: whose id tokens are believed."""
+"""`keyless trust issuer add | list | enable | disable`: whose id tokens are believed, and what of their keys."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES
-from keyless.oidc.issuer import Issuer, ReplayMode
+from keyless.oidc.issuer import Issuer, Network, ReplayMode
+from keyless.server.cli import trust_issuer_keys
 from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json, print_table
 from keyless.server.store.admin import NewIssuer
 from keyless.server.store.records import network_text, parse_network
@@ -29,6 +31,20 @@ def add_verbs(verbs: Verbs) -> None:
         metavar="WHERE",
         help="where its keys may be fetched from: public, loopback, or private=10.0.0.0/8,…",
     )
+    add.add_argument(
+        "--outbound-proxy",
+        metavar="URL",
+        help="fetch its keys through http://host:port; weaker: only the proxy sees which addresses are visited",
+    )
+    add.add_argument(
+        "--outbound-host",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a host that may be asked for there, besides the issuer's and the key set's",
+    )
+    trust_issuer_keys.add_pin_arguments(add, required=False)
+    add.add_argument("--no-fetch", action="store_true", help="do not fetch its keys once to see whether that works")
     add.add_argument("--algorithms", metavar="LIST", help="accepted signature algorithms, for example RS256,ES256")
     add.add_argument("--replay", choices=[mode.value for mode in ReplayMode], help="how often an id token counts")
     add.add_argument("--max-lifetime", type=int, metavar="SECONDS", help="longest lifetime of an id token")
@@ -45,6 +61,7 @@ def add_verbs(verbs: Verbs) -> None:
     listing = inner.add_parser("list", help="list issuers")
     listing.set_defaults(handler=_list)
     add_store_arguments(listing)
+    trust_issuer_keys.add_verbs(inner)
     for name, handler, text in (
         ("enable", _enable, "switch an issuer on again"),
         ("disable", _disable, "switch an issuer off; tokens that came from it stop working at once"),
@@ -60,20 +77,38 @@ def _add(options: argparse.Namespace) -> int:
         url=options.url,
         kind=options.kind,
         algorithms=None if options.algorithms is None else [a.strip() for a in options.algorithms.split(",")],
-        network=parse_network(options.network),
+        network=_network(options),
         replay=None if options.replay is None else ReplayMode(options.replay),
         max_lifetime_seconds=options.max_lifetime,
         jwks_uri=options.jwks_uri,
         allow_multiple_audiences=options.multiple_audiences,
         immutable_claims=options.immutable_claim,
+        pinned_keys=trust_issuer_keys.read_pinned(options),
     )
     with open_administration(options, create=True) as administration:
         issuer = administration.add_issuer(new)
+    # Saved first: an issuer that is down or slow today must not keep an operator from configuring it (T39).
+    found = None if options.no_fetch else trust_issuer_keys.probe(options, issuer)
     if options.json:
-        print_json(_as_json(issuer))
+        print_json({**_as_json(issuer), "keys": None if found is None else trust_issuer_keys.probe_json(found)})
     else:
         print(f"issuer {issuer.url} is added: {issuer.kind}, {','.join(issuer.algorithms)}, replay {issuer.replay}")
+        if found is not None:
+            print("\n".join(trust_issuer_keys.probe_text(found)))
     return 0
+
+
+def _network(options: argparse.Namespace) -> Network:
+    if options.outbound_proxy is None:
+        if options.outbound_host:
+            raise ConfigurationError("--outbound-host is for an issuer with --outbound-proxy")
+        return parse_network(options.network)
+    if options.network != "public":
+        raise ConfigurationError(
+            "--network and --outbound-proxy exclude each other: behind a proxy no address can be checked",
+            hint="Name the hosts instead: --outbound-host.",
+        )
+    return parse_network(f"proxy={','.join([options.outbound_proxy, *options.outbound_host])}")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -132,4 +167,6 @@ def _as_json(issuer: Issuer) -> dict[str, object]:
         "allow_multiple_audiences": issuer.allow_multiple_audiences,
         "immutable_claims": list(issuer.immutable_claims),
         "enabled": issuer.enabled,
+        "keys_pinned_until": None if issuer.pinned_keys is None else issuer.pinned_keys.expires_at,
+        "distrusted_kids": sorted(issuer.distrusted_kids),
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from keyless.errors import ConfigurationError
-from keyless.oidc.issuer import Issuer, Network, NetworkKind, ReplayMode
+from keyless.oidc.issuer import Issuer, Network, NetworkKind, PinnedKeys, ReplayMode
+from keyless.oidc.issuer_url import check_outbound_proxy
 from keyless.trust.publisher import Operation
 
 
@@ -43,9 +45,11 @@ class SigningKeyRow:
 
 
 def network_text(network: Network) -> str:
-    """Return the stored and shown form: `public`, `loopback` or `private=CIDR,CIDR`."""
+    """Return the stored and shown form: `public`, `loopback`, `private=CIDR,CIDR` or `proxy=URL,HOST,HOST`."""
     if network.kind is NetworkKind.PRIVATE:
         return f"private={','.join(str(cidr) for cidr in network.cidrs)}"
+    if network.kind is NetworkKind.PROXY:
+        return f"proxy={','.join((network.proxy, *network.hosts))}"
     return network.kind.value
 
 
@@ -53,30 +57,37 @@ def parse_network(text: str) -> Network:
     """Parse what `network_text` writes.
 
     Raises:
-        ConfigurationError: It is none of the three forms, or a CIDR is not a network.
+        ConfigurationError: It is none of the four forms, or a CIDR is not a network.
     """
     if text in {NetworkKind.PUBLIC.value, NetworkKind.LOOPBACK.value}:
         return Network(NetworkKind(text))
-    kind, _, cidrs = text.partition("=")
-    if kind == NetworkKind.PRIVATE.value and cidrs:
+    kind, _, rest = text.partition("=")
+    members = [member.strip() for member in rest.split(",")]
+    if kind == NetworkKind.PRIVATE.value and rest:
         try:
-            return Network(NetworkKind.PRIVATE, tuple(ip_network(cidr.strip()) for cidr in cidrs.split(",")))
+            return Network(NetworkKind.PRIVATE, tuple(ip_network(cidr) for cidr in members))
         except ValueError as error:
             raise ConfigurationError(f"network {text!r}: {error}") from None
+    if kind == NetworkKind.PROXY.value and rest:
+        check_outbound_proxy(members[0])
+        return Network(NetworkKind.PROXY, proxy=members[0], hosts=tuple(host.lower() for host in members[1:] if host))
     raise ConfigurationError(
-        f"network {text!r} is not known", hint="Write public, loopback, or private=10.0.0.0/8,192.168.7.0/24."
+        f"network {text!r} is not known",
+        hint="Write public, loopback, private=10.0.0.0/8,192.168.7.0/24, or proxy=http://proxy.example.org:3128,HOST.",
     )
 
 
 ISSUER_COLUMNS = (
     "id, url, kind, algorithms, max_lifetime_seconds, max_age_seconds, replay, network, jwks_uri, "
-    "allow_multiple_audiences, enabled, immutable_claims"
+    "allow_multiple_audiences, enabled, immutable_claims, pinned_keys, pinned_keys_expire_at, distrusted_kids, "
+    "key_refreshes"
 )
 
 
 def issuer_from_row(row: tuple[object, ...]) -> Issuer:
     """Make an `Issuer` of a row of `ISSUER_COLUMNS`."""
-    number, url, kind, algorithms, lifetime, age, replay, network, jwks_uri, multiple, enabled, immutable = row
+    number, url, kind, algorithms, lifetime, age, replay, network, jwks_uri, multiple, enabled, immutable = row[:12]
+    pinned, pinned_until, distrusted, refreshes = row[12:]
     return Issuer(
         id=int(str(number)),
         url=str(url),
@@ -90,6 +101,9 @@ def issuer_from_row(row: tuple[object, ...]) -> Issuer:
         allow_multiple_audiences=bool(multiple),
         enabled=bool(enabled),
         immutable_claims=tuple(str(immutable).split()),
+        pinned_keys=None if pinned is None else PinnedKeys(str(pinned), int(str(pinned_until))),
+        distrusted_kids=frozenset(json.loads(str(distrusted))),
+        key_refreshes=int(str(refreshes)),
     )
 
 

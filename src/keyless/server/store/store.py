@@ -23,7 +23,7 @@ from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
 from keyless.server.audit.reader import AuditRecord, read_events
 from keyless.server.audit.verify import ChainReport, verify_chain
-from keyless.server.store import resource_servers, tokens
+from keyless.server.store import issuer_keys, resource_servers, tokens
 from keyless.server.store.connection import connect, create_file
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState
 from keyless.server.store.mint import BatchWriter
@@ -188,6 +188,21 @@ class Store:
         """Give a resource server a new credential and return it, this once; `None` when there is no such server."""
         with self._writing() as cursor:
             return resource_servers.renew_credential(cursor, self._chain, name, at=int(self.clock()), actor=actor)
+
+    # --- issuers' keys ---
+
+    def record_issuer_keys(self, issuer_id: int, seen: dict[str, str], *, actor: str) -> frozenset[str] | None:
+        """Keep an issuer's keys (thumbprint -> key id) as fetched; return the old ids when no old key is left (T37)."""
+        with self._reading() as connection:
+            if issuer_keys.read_seen(connection, issuer_id) == seen:
+                return None
+        with self._writing() as cursor:
+            return issuer_keys.write_seen(cursor, self._chain, issuer_id, seen, at=int(self.clock()), actor=actor)
+
+    def issuer_keys(self, issuer_id: int) -> dict[str, str]:
+        """Return thumbprint -> key id of an issuer's keys as they were last fetched."""
+        with self._reading() as connection:
+            return issuer_keys.read_seen(connection, issuer_id) or {}
 
     # --- signing keys ---
 

@@ -106,13 +106,18 @@ issuer = Table(
     Column("max_lifetime_seconds", Integer, nullable=False),
     Column("max_age_seconds", Integer, nullable=False),
     Column("replay", Text, nullable=False),
-    Column("network", Text, nullable=False),  # public | loopback | private=CIDR,CIDR
+    Column("network", Text, nullable=False),  # public | loopback | private=CIDR,CIDR | proxy=URL,HOST
     Column("jwks_uri", Text, nullable=True),
     Column("allow_multiple_audiences", Flag, nullable=False),
     Column("immutable_claims", Text, nullable=False),  # separated by spaces
     Column("enabled", Flag, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("created_at", Number, nullable=False),
+    Column("pinned_keys", Text, nullable=True),  # JWK set, instead of the one the issuer publishes
+    Column("pinned_keys_expire_at", Number, nullable=True),
+    Column("distrusted_kids", Text, nullable=False, server_default="[]"),  # JSON list
+    Column("key_refreshes", Integer, nullable=False, server_default="0"),  # how often an operator asked for new keys
+    Column("seen_keys", Text, nullable=True),  # JSON: thumbprint -> kid, of the last set that was fetched
     CheckConstraint("replay IN ('once', 'counted')", name="replay"),
     sqlite_strict=True,
 )

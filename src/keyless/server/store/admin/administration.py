@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DBAPIError
 
 from keyless.errors import ConfigurationError, UnavailableError
-from keyless.oidc.issuer import Issuer
+from keyless.oidc.issuer import Issuer, PinnedKeys
 from keyless.resource import Resource
 from keyless.secret import Secret
 from keyless.server.audit.chain import Chain
@@ -105,9 +105,7 @@ class Administration:
     def issuer(self, url: str) -> Issuer:
         """Return one issuer."""
         with self._read() as connection:
-            if (found := issuers.find(connection, url)) is None:
-                raise issuers.unknown(url)
-            return found
+            return issuers.get(connection, url)
 
     def issuers(self) -> list[Issuer]:
         """Return all issuers, oldest first."""
@@ -118,6 +116,21 @@ class Administration:
         """Switch an issuer on or off."""
         with self._change() as change:
             return issuers.set_enabled(change, url, enabled=enabled)
+
+    def pin_issuer_keys(self, url: str, pinned: PinnedKeys | None) -> Issuer:
+        """Pin an issuer's keys, or with `None` believe again what it publishes."""
+        with self._change() as change:
+            return issuers.pin_keys(change, url, pinned)
+
+    def set_issuer_key_trusted(self, url: str, kid: str, *, trusted: bool) -> Issuer:
+        """Distrust one key of an issuer, or trust it again; counts at the next exchange of every process."""
+        with self._change() as change:
+            return issuers.set_key_trusted(change, url, kid, trusted=trusted)
+
+    def refresh_issuer_keys(self, url: str) -> Issuer:
+        """Let every process fetch an issuer's keys anew before it believes the next token."""
+        with self._change() as change:
+            return issuers.ask_for_refresh(change, url)
 
     # --- resource servers ---
 
