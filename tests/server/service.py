@@ -26,11 +26,11 @@ ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 class Service:
     """A token service, its administration, and the one request everything else is a change of."""
 
-    def __init__(self, directory: Path, issuer: FakeIssuer) -> None:
+    def __init__(self, directory: Path, issuer: FakeIssuer, **changes: Any) -> None:
         self.clock = Clock()
         self.monotonic = Clock(0)
         self.issuer = issuer
-        settings = Settings(public_url=PUBLIC_URL, database=directory / "keyless.db")
+        settings = Settings(public_url=PUBLIC_URL, database=directory / "keyless.db", **changes)
         self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock, monotonic=self.monotonic)
         self.administration = Administration(self.app.store, actor="cli:test")
         self.administration.add_issuer(NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK)))

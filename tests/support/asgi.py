@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ async def request(
     path: str,
     *,
     body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     chunks: list[bytes] | None = None,
 ) -> Answer:
     """Send one request; `chunks` sends the body in these pieces instead of at once."""
@@ -49,6 +49,7 @@ async def request(
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
     scope = {
         "type": "http",
         "method": method,
@@ -56,7 +57,7 @@ async def request(
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs],
         "client": ("192.0.2.7", 40000),
         "scheme": "http",
         "http_version": "1.1",

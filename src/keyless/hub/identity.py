@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
-from keyless.errors import TokenError, UnavailableError
+from keyless.errors import MalformedTokenError, TokenError, UnavailableError
 from keyless.hub.errors import HubError, bad_credentials
 from keyless.resource import Resource, ResourceType
+from keyless.verifier.bearer import read_authorization
 
 
 class AccessToken(Protocol):
@@ -83,22 +82,10 @@ def token_from(authorization: Sequence[str]) -> str | None:
     Raises:
         HubError: 401; more than one header, another scheme, or one that is empty.
     """
-    if not authorization:
-        return None
-    if len(authorization) > 1:  # a proxy and we could pick different ones
-        raise bad_credentials()
-    scheme, _, value = authorization[0].partition(" ")
-    value = value.strip(" ")
-    if scheme.lower() == "basic":
-        try:
-            value = base64.b64decode(value, validate=True).decode("ascii").partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            raise bad_credentials() from None
-    elif scheme.lower() != "bearer":
-        raise bad_credentials()
-    if not value:
-        raise bad_credentials()
-    return value
+    try:
+        return read_authorization(authorization)
+    except MalformedTokenError:
+        raise bad_credentials() from None
 
 
 def identify(authorization: Sequence[str], verifier: TokenVerifier) -> Identity:

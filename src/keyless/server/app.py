@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
+from keyless.server.doors.auth_check import AuthCheckDoor
 from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
@@ -20,11 +21,13 @@ from keyless.server.doors.token import TokenDoor
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.exchange import ExchangeService
 from keyless.server.services.explain import ExplainService
+from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.housekeeping import Housekeeping
 from keyless.server.services.issuer_keys import IssuerKeyWatch, OnReplaced
 from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
+from keyless.server.services.path_rules import load_path_rules
 from keyless.server.services.trail import ExchangeTrail
 from keyless.server.services.verification import IdTokenVerification
 from keyless.server.settings import Settings
@@ -98,6 +101,8 @@ class TokenService:
             store=self.store,
             clock=clock,
         )
+        rules = {} if settings.forward_auth is None else load_path_rules(settings.forward_auth)
+        forward_auth = ForwardAuth(rules, self.live, self.store)
         checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
@@ -116,6 +121,7 @@ class TokenService:
         self.inside = Router(
             {
                 "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
+                "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks)},
             }

@@ -75,6 +75,7 @@ class StoreSettings(BaseSettings):
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")
     hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
+    forward_auth: Path | None = Field(default=None, description="TOML file with the rules of `GET /auth/check`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Lines for people, or JSON lines.")
 
@@ -177,7 +178,7 @@ def _read_file(config: Path) -> dict[str, Any]:
             hint="Name a private file with key_encryption_key_file, or set KEYLESS_KEY_ENCRYPTION_KEY.",
         )
     # Paths in the file are meant from the file's place, not from wherever the service was started.
-    for name in ("database", "key_encryption_key_file", "hub_directory"):
+    for name in ("database", "key_encryption_key_file", "hub_directory", "forward_auth"):
         if isinstance(values.get(name), str):
             values[name] = str(config.absolute().parent / values[name])
     return values

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from keyless.errors import TokenError
+from keyless.errors import RevokedTokenError, TokenError
 from keyless.jose.jwk import KeySet
 from keyless.server.store.grants import TokenState
 from keyless.verifier.access_token import VerifiedAccessToken, verify_access_token
@@ -52,18 +52,29 @@ class LiveTokens:
         self._store = store
         self._clock = clock
 
+    def check(self, token: str, *, audience: str) -> VerifiedAccessToken:
+        """Return the token if it is good for this resource server at this moment (V20, T106).
+
+        Raises:
+            TokenError: It is not.
+            UnavailableError: The store cannot tell.
+        """
+        verified = self._verify(token, audience)
+        state = self._store.token_state(verified.jti)
+        if state is None or not state.live:
+            raise RevokedTokenError("the token was withdrawn")
+        return verified
+
     def introspect(self, token: str, *, audience: str) -> VerifiedAccessToken | None:
-        """Return the token if it is good for this resource server at this moment, else `None` (T106).
+        """Return the token as `check` does, or `None` whatever is wrong with it (RFC 7662 section 2.2).
 
         Raises:
             UnavailableError: The store cannot tell.
         """
         try:
-            verified = self._verify(token, audience)
+            return self.check(token, audience=audience)
         except TokenError:
             return None
-        state = self._store.token_state(verified.jti)
-        return verified if state is not None and state.live else None
 
     def revoke(self, token: str, *, request_id: str) -> bool:
         """Withdraw a token; whoever holds it may (RFC 7009 section 2). True when this call did it.
