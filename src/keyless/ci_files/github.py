@@ -34,6 +34,8 @@ def write(job: Job) -> CiFile:
         *endpoint,
         "    steps:",
         "      - uses: actions/checkout@v4",
+        "        with:",
+        "          persist-credentials: false",
         "      - uses: actions/setup-python@v5",
         "        with:",
         '          python-version: "3.12"',
