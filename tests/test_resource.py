@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyless.errors import ConfigurationError, ResourceSyntaxError
-from keyless.resource import MAX_RESOURCE_CHARS, RESERVED_NAMESPACES, ResourceType, parse_resource
+from keyless.resource import MAX_RESOURCE_CHARS, PACKAGE_TYPES, RESERVED_NAMESPACES, ResourceType, parse_resource
 
 GOOD = [
     ("acme/model", ResourceType.MODEL, "models/acme/model", "acme/model"),
@@ -19,6 +19,12 @@ GOOD = [
     ("acme", ResourceType.USER, "users/acme", "acme"),
     ("users/acme", ResourceType.USER, "users/acme", "acme"),
     ("a1/b.c_d-e", ResourceType.MODEL, "models/a1/b.c_d-e", "a1/b.c_d-e"),
+    ("pypi/acme-wheel", ResourceType.PYPI, "pypi/acme-wheel", "pypi/acme-wheel"),
+    ("pypi/Acme_.Wheel", ResourceType.PYPI, "pypi/acme-wheel", "pypi/acme-wheel"),
+    ("npm/ui", ResourceType.NPM, "npm/ui", "npm/ui"),
+    ("npm/@acme/ui.kit_2", ResourceType.NPM, "npm/@acme/ui.kit_2", "npm/@acme/ui.kit_2"),
+    ("oci/app", ResourceType.OCI, "oci/app", "oci/app"),
+    ("oci/acme/team/app__x--y", ResourceType.OCI, "oci/acme/team/app__x--y", "oci/acme/team/app__x--y"),
 ]
 
 
@@ -66,6 +72,28 @@ def test_accepted_spellings(text: str, kind: ResourceType, canonical: str, short
         "a/b%2Fc",
         "https://hub.example.org/a/b",
         "x" * (MAX_RESOURCE_CHARS + 1),
+        "pypi",
+        "pypi/",
+        "pypi/a/b",
+        "pypi/-a",
+        "pypi/a-",
+        "pypi/ä",
+        "npm/UI",
+        "npm/a/b",
+        "npm/@acme",
+        "npm/@/ui",
+        "npm/@acme/ui/x",
+        "npm/.hidden",
+        "npm/_hidden",
+        "npm/a%2fb",
+        "npm/a..b",
+        "npm/" + "a" * 215,
+        "oci/App",
+        "oci/a//b",
+        "oci/a/",
+        "oci/a..b",
+        "oci/a:latest",
+        "oci/../a",
     ],
 )
 def test_refused_spellings(text: str) -> None:
@@ -95,4 +123,4 @@ def test_any_text_is_a_resource_or_a_syntax_error(text: str) -> None:
         return
 
     assert parse_resource(str(resource)) == resource
-    assert resource.namespace not in RESERVED_NAMESPACES
+    assert (resource.namespace in RESERVED_NAMESPACES) is (resource.type in PACKAGE_TYPES)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from keyless.errors import ConfigurationError
 from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
@@ -14,7 +15,9 @@ from keyless.server.doors.auth_check import AuthCheckDoor
 from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
+from keyless.server.doors.http import Door
 from keyless.server.doors.introspect import IntrospectDoor
+from keyless.server.doors.package import Lent, find_door, terms_of
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
@@ -103,6 +106,7 @@ class TokenService:
         )
         rules = {} if settings.forward_auth is None else load_path_rules(settings.forward_auth)
         forward_auth = ForwardAuth(rules, self.live, self.store)
+        roots = self._open_doors()
         checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
@@ -116,6 +120,7 @@ class TokenService:
                 "/healthz": {"GET": HealthDoor({})},
             },
             prefix=urlsplit(settings.public_url).path,
+            roots=roots,
             fallback=mounted[0] if mounted else None,
         )
         self.inside = Router(
@@ -126,6 +131,27 @@ class TokenService:
                 "/readyz": {"GET": HealthDoor(checks)},
             }
         )
+
+    def _open_doors(self) -> dict[str, Mapping[str, Door]]:
+        """Return the endpoints of the package registries in the settings, each known to the store as what it is."""
+        roots: dict[str, Mapping[str, Door]] = {}
+        taken = {self.settings.public_url: "public_url"}
+        for name, settings in self.settings.doors.items():
+            kind = find_door(name)
+            terms = terms_of(name, kind, settings)
+            for value in {settings.url, *terms.audiences}:
+                if (other := taken.setdefault(value, name)) != name:
+                    raise ConfigurationError(f"doors.{name}: {value!r} is the URL or audience of {other} already")
+            self.store.ensure_resource_server(settings.url, name)
+            lent = Lent(
+                public_url=self.settings.public_url,
+                url=settings.url,
+                terms=terms,
+                exchange=self.exchange,
+                live=self.live,
+            )
+            roots |= kind(lent).routes()
+        return roots
 
     def close(self) -> None:
         """Finish what is being written and let go of everything."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyless.errors import ConfigurationError
@@ -45,11 +45,34 @@ SecretText = Annotated[
 ]
 
 
+class DoorSettings(BaseModel):
+    """Hold what an operator says about one package registry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(description="The registry's own URL, as its users configure it; `aud` of its tokens.")
+    audience: str | None = Field(default=None, description="`aud` of id tokens; else derived from the URL's host.")
+    token_ttl_seconds: int | None = Field(default=None, ge=60, le=3600, description="Else the door's own default.")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        return check_public_url(value)
+
+    @field_validator("audience")
+    @classmethod
+    def _audience(cls, value: str | None) -> str | None:
+        if value is not None and (not value.isascii() or not value.isprintable() or not value or " " in value):
+            raise ValueError("must be plain ASCII without spaces")
+        return value
+
+
 class StoreSettings(BaseSettings):
     """Hold all settings, `public_url` possibly unset: enough for commands that work on the store alone."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
+        env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
         arbitrary_types_allowed=True,
@@ -74,6 +97,7 @@ class StoreSettings(BaseSettings):
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")
+    doors: dict[str, DoorSettings] = Field(default={}, description="Package registries: pypi, npm, oci.")
     hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
     forward_auth: Path | None = Field(default=None, description="TOML file with the rules of `GET /auth/check`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -206,14 +230,14 @@ def _refuse_unknown(values: Mapping[str, object], config: Path | None) -> None:
 
 def _problem(item: dict[str, Any], values: Mapping[str, object], config: Path | None) -> str:
     location = item["loc"]
-    name = str(location[0]) if location else "settings"
-    variable = f"{PREFIX}{name.upper()}"
+    name = ".".join(str(part) for part in location) or "settings"
+    variable = f"{PREFIX}{name.upper().replace('.', '__')}"
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "missing":
         return f"{name} is not set (set {variable}, or {name} in the settings file)"
     if os.environ.get(variable):
         return f"{name}: {message} (environment variable {variable})"
-    if name in values:
+    if name.partition(".")[0] in values:
         return f"{name}: {message} (settings file {config})"
     return f"{name}: {message}"
 

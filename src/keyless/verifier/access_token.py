@@ -26,12 +26,18 @@ from keyless.jose.compact import CompactJws, parse_compact
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import KeySet
 from keyless.oidc.id_token import check_header
-from keyless.resource import Resource, parse_resource
+from keyless.resource import Resource, ResourceType, parse_resource
 
 ACCESS_TOKEN_TYP: Final = "at+jwt"  # RFC 9068 section 2.1: an id token can never pass for one (T17)
 ACCESS_TOKEN_ALGORITHM: Final = "ES256"
 SUBJECT_PREFIX: Final = "urn:keyless:publisher:"
-PREFIXES: Final = ("kl_", "hf_jwt_", "hf_oauth_")  # D6: the default, and the Hub's for repositories and accounts
+PACKAGE_PREFIXES: Final = {  # what a registry's own tools look for, then ours
+    ResourceType.PYPI: "pypi-kl_",
+    ResourceType.NPM: "npm_kl_",
+    ResourceType.OCI: "oci_kl_",
+}
+# D6: the default, the Hub's for repositories and accounts, and those of package registries
+PREFIXES: Final = ("kl_", "hf_jwt_", "hf_oauth_", *PACKAGE_PREFIXES.values())
 OPERATIONS: Final = frozenset({"read", "write", "create"})
 MAX_ACCESS_TOKEN_CHARS: Final = 8 * 1024
 MAX_LIFETIME_SECONDS: Final = 3600  # D7: never above, so a longer one was not issued by our rules
@@ -47,7 +53,8 @@ class VerifiedAccessToken:
 
     Only `verify_access_token` makes one. That it has not been revoked since is not proven here; a `Verifier` asks.
     Times are Unix seconds. `resource` is the one target the token is good for, `operations` what it may do there, and
-    `ci_issuer` with `ci_subject` the CI job it was issued to.
+    `ci_issuer` with `ci_subject` the CI job it was issued to. `also` is empty but for the packages that a registry's
+    tool publishes with one token and cannot name beforehand.
     """
 
     publisher_id: str
@@ -62,6 +69,7 @@ class VerifiedAccessToken:
     ci_issuer: str
     ci_subject: str
     kid: str
+    also: frozenset[Resource]
     _made_here: InitVar[object]  # not a field, so `dataclasses.replace` cannot pass it on to a wider copy
 
     def __post_init__(self, _made_here: object) -> None:
@@ -70,7 +78,7 @@ class VerifiedAccessToken:
 
     def allows(self, operation: str, resource: Resource) -> bool:
         """Tell whether the token is good for this operation on this resource."""
-        return operation in self.operations and resource == self.resource
+        return operation in self.operations and (resource == self.resource or resource in self.also)
 
     def narrowed_to(self, operations: Iterable[str]) -> VerifiedAccessToken:
         """Return the same token with no other operations than these; it never gains one."""
@@ -90,13 +98,14 @@ def access_token_claims(
     ci_issuer: str,
     ci_subject: str,
     prefix: str,
+    also: Sequence[Resource] = (),
 ) -> dict[str, object]:
     """Return the claims of an access token; the service signs them and `verify_access_token` reads them.
 
     `prefix` is what the service will put before the token. It is signed too, so no other can stand there: where two
     prefixes are in use, one token would otherwise have two spellings (D6).
     """
-    return {
+    claims: dict[str, object] = {
         "iss": issuer,
         "aud": audience,
         "sub": SUBJECT_PREFIX + publisher_id,
@@ -110,6 +119,9 @@ def access_token_claims(
         "ci_sub": ci_subject,
         "prefix": prefix,
     }
+    if also:
+        claims["also"] = [str(resource) for resource in also]
+    return claims
 
 
 def _read_unverified(token: str, prefixes: Sequence[str]) -> tuple[str, CompactJws, str, str]:
@@ -193,8 +205,19 @@ def verify_access_token(
         ci_issuer=require_text(claims, "ci_iss"),
         ci_subject=require_text(claims, "ci_sub"),
         kid=kid,
+        also=_read_also(claims),
         _made_here=_MADE_HERE,
     )
+
+
+def _read_also(claims: Mapping[str, object]) -> frozenset[Resource]:
+    paths = claims.get("also", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise InvalidClaimError("the claim 'also' is not a list of resources", claim="also")
+    try:
+        return frozenset(parse_resource(path) for path in paths)
+    except ResourceSyntaxError:
+        raise InvalidClaimError("the claim 'also' is not a list of resources", claim="also") from None
 
 
 def _check_lifetime(claims: Mapping[str, object], now: float) -> tuple[int, int]:

@@ -103,7 +103,7 @@ class Verifier:
             UnavailableError: As for `verify`.
         """
         verified = self.verify(token)
-        if verified.resource != resource or operation not in verified.operations:
+        if not verified.allows(operation, resource):
             raise InsufficientScopeError(f"the token is good for something else than to {operation} {resource}")
         return verified
 

@@ -65,6 +65,8 @@ def open_administration(options: argparse.Namespace, *, create: bool = False) ->
     with open_local(options, create=create) as (store, settings):
         if settings.public_url is not None and not store.resource_servers():
             store.ensure_default_resource_server(settings.public_url, settings.token_profile, actor=actor())
+        for name, door in settings.doors.items():
+            store.ensure_resource_server(door.url, name, actor=actor())
         with Administration(store, actor=actor()) as administration:
             yield administration
 

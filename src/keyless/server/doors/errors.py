@@ -91,17 +91,26 @@ def describe(text: str) -> str:
     return "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text[:_MAX_DESCRIPTION_CHARS])
 
 
-async def send_error(send: Send, error: Exception, profile: ErrorProfile, *, audience: str, request_id: str) -> None:
-    """Log an error under its request id and send its answer."""
-    answer = answer_for(error, profile, audience=audience)
+def log_error(error: Exception, answer: Answer, request_id: str) -> None:
+    """Log an error under its request id; one that is none of ours with its traceback."""
     if isinstance(error, Error):
         level = logging.WARNING if answer.status >= 500 else logging.INFO
         _log.log(level, "refused %s status=%d code=%s: %s", request_id, answer.status, error.code, error)
     else:
         _log.error("failed %s", request_id, exc_info=error)
-    headers = []
-    if answer.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(answer.retry_after))).encode("ascii")))
+
+
+def retry_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Return the `Retry-After` header of an answer, if it has one."""
+    if answer.retry_after is None:
+        return []
+    return [(b"retry-after", str(max(1, math.ceil(answer.retry_after))).encode("ascii"))]
+
+
+async def send_error(send: Send, error: Exception, profile: ErrorProfile, *, audience: str, request_id: str) -> None:
+    """Log an error under its request id and send its answer."""
+    answer = answer_for(error, profile, audience=audience)
+    log_error(error, answer, request_id)
     await send_json(
         send,
         answer.status,
@@ -112,5 +121,5 @@ async def send_error(send: Send, error: Exception, profile: ErrorProfile, *, aud
             "request_id": request_id,
         },
         request_id=request_id,
-        headers=headers,
+        headers=retry_headers(answer),
     )

@@ -86,4 +86,5 @@ def _active(token: VerifiedAccessToken) -> dict[str, object]:
         "scope": " ".join(sorted(token.operations)),
         "ci_iss": token.ci_issuer,
         "ci_sub": token.ci_subject,
+        **({"also": sorted(str(resource) for resource in token.also)} if token.also else {}),
     }

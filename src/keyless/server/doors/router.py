@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, send_json
 
@@ -13,13 +14,22 @@ class Router:
     Args:
         doors: Endpoint by path and method.
         prefix: The path of our public URL, without trailing slash; it stands before every path of the table.
+        roots: Further endpoints, at the root whatever the prefix: package registries are on hosts of their own. A path
+            that ends in `*` stands for all that begin so.
         fallback: Serves the paths that are not ours: the hub that shares our origin.
     """
 
     def __init__(
-        self, doors: Mapping[str, Mapping[str, Door]], *, prefix: str = "", fallback: Door | None = None
+        self,
+        doors: Mapping[str, Mapping[str, Door]],
+        *,
+        prefix: str = "",
+        roots: Mapping[str, Mapping[str, Door]] = MappingProxyType({}),
+        fallback: Door | None = None,
     ) -> None:
         self._doors = {prefix + path: dict(methods) for path, methods in doors.items()}
+        self._doors |= {path: dict(methods) for path, methods in roots.items() if not path.endswith("*")}
+        self._open = [(path[:-1], dict(methods)) for path, methods in roots.items() if path.endswith("*")]
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,6 +37,9 @@ class Router:
         if scope["type"] != "http":
             return  # no lifespan work here; a websocket is left to the server's own refusal
         methods = self._doors.get(scope["path"])
+        if methods is None and self._open:
+            path = scope["path"]
+            methods = next((found for start, found in self._open if path.startswith(start)), None)
         if methods is None and self._fallback is not None:
             await self._fallback(scope, receive, send)
             return

@@ -13,17 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keyless.errors import ClaimError, NoMatchingPublisherError, ReplayedTokenError, UnavailableError
+from keyless.errors import ClaimError, NoMatchingPublisherError, ReplayedTokenError, RequestError, UnavailableError
 from keyless.jose.signing import SigningKey
 from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS, VerifiedIdToken
 from keyless.oidc.issuer import ReplayMode
-from keyless.resource import Resource
+from keyless.resource import HUB_TYPES, Resource
 from keyless.secret import Secret
-from keyless.server.services.selection import PublisherSource, Selection, reasons_of, select_publishers
+from keyless.server.services.selection import PublisherSource, Selection, reasons_of, replay_of, select_publishers
+from keyless.server.services.terms import Terms
 from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest, printable
 from keyless.server.services.trail import Caller, Committer, ExchangeTrail, audit_claims
 from keyless.server.services.verification import Candidate, IdTokenVerification, ProvenIdentity
-from keyless.server.store.grants import Grant, Outcome, Verdict
+from keyless.server.store.grants import Covered, Grant, Outcome, Verdict
 from keyless.server.store.ids import new_jti
 from keyless.trust.match import Mismatch
 from keyless.trust.publisher import Operation, Publisher
@@ -35,13 +36,18 @@ _MAX_MATCH_ATTEMPTS: Final = 3  # a publisher edited between match and commit is
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """Hold the answer of a successful exchange. `expires_in` is in seconds."""
+    """Hold the answer of a successful exchange. `expires_in` is in seconds, `expires_at` Unix seconds.
+
+    `also` is how many packages it is for besides `resource`.
+    """
 
     access_token: Secret
     expires_in: int
     scope: str
     publisher_id: str
     resource: Resource
+    expires_at: int
+    also: int = 0
     issued_token_type: str = ACCESS_TOKEN_TYPE
 
 
@@ -72,31 +78,40 @@ class ExchangeService:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._public_url = public_url
+        self._hub = Terms(door="hub", audiences=(public_url,), resource_types=HUB_TYPES, ttl_seconds=token_ttl_seconds)
         self._store = store
         self._verification = verification
         self._trail = trail
         self._committer = committer
         self._signing_key = signing_key
-        self._token_ttl_seconds = min(token_ttl_seconds, MAX_TOKEN_TTL_SECONDS)
         self._clock = clock
 
-    async def exchange(self, request: TokenRequest, caller: Caller) -> IssuedToken:
+    async def exchange(self, request: TokenRequest, caller: Caller, terms: Terms | None = None) -> IssuedToken:
         """Exchange one id token.
 
+        Args:
+            request: What is presented, and for which target.
+            caller: Who sent it.
+            terms: Of the door it came to; the hub's own when `None`.
+
         Raises:
+            RequestError: The target is not of a type that this door serves.
             TokenError: The id token is not acceptable; subclasses say why.
             NoMatchingPublisherError: It is genuine, and nothing trusts it with the resource.
             ReplayedTokenError: It was exchanged before, as often as its issuer's rule allows.
             UnavailableError: We cannot tell, because something we depend on is down. Nothing was granted.
         """
+        terms = terms or self._hub
+        if request.resource is not None and request.resource.type not in terms.resource_types:
+            raise RequestError(f"tokens for {request.resource} are not handed out at this endpoint")
         candidate = self._verification.identify(request.subject_token.reveal())
         try:
-            identity = await self._verification.prove(candidate)
+            identity = await self._verification.prove(candidate, audiences=terms.audiences)
         except ClaimError as error:  # raised only after the signature proved good: worth an audit row (D15)
             await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
             raise
         for _attempt in range(_MAX_MATCH_ATTEMPTS):
-            issued, mode, outcome = await self._match_and_commit(identity, candidate, request, caller)
+            issued, mode, outcome = await self._match_and_commit(identity, candidate, request, caller, terms)
             match outcome.verdict:
                 case Verdict.GRANTED:
                     return issued
@@ -109,23 +124,30 @@ class ExchangeService:
         raise UnavailableError("the publisher is being changed right now", retry_after=1)
 
     async def _match_and_commit(
-        self, identity: ProvenIdentity, candidate: Candidate, request: TokenRequest, caller: Caller
+        self, identity: ProvenIdentity, candidate: Candidate, request: TokenRequest, caller: Caller, terms: Terms
     ) -> tuple[IssuedToken, ReplayMode, Outcome]:
         now = int(self._clock())
         token = identity.token
         selection = select_publishers(self._store, request, identity, now=now)
         resource, chosen = selection.resource, selection.accepted
-        if resource is None or chosen is None:
+        if resource is None or chosen is None or resource.type not in terms.resource_types:
             error = _no_match(selection, request, identity)
             await self._trail.record(error.code, candidate, request, caller, error.reasons)
             raise error
         publisher = chosen.publisher
         operations = _narrowed(publisher.operations, request.scope)
-        ttl_seconds = min(publisher.ttl_seconds or self._token_ttl_seconds, MAX_TOKEN_TTL_SECONDS)
+        try:
+            companions = selection.companions if request.resource_type is not None else ()
+        except NoMatchingPublisherError as error:
+            await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
+            raise
+        together = (publisher, *companions)
+        ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, *(p.ttl_seconds or terms.ttl_seconds for p in together))
         jti = new_jti(now)
         scope = " ".join(operations)
-        access_token = self._sign(token, publisher, resource, jti, operations, now, now + ttl_seconds)
-        mode = publisher.replay or token.issuer.replay
+        also = [companion.resource for companion in companions]
+        access_token = self._sign(token, publisher, resource, also, jti, operations, now, now + ttl_seconds)
+        mode = replay_of(together, terms.replay or token.issuer.replay)
         grant = Grant(
             jti=jti,
             publisher_id=publisher.id,
@@ -140,6 +162,7 @@ class ExchangeService:
             ci_subject=token.subject,
             issued_at=now,
             expires_at=now + ttl_seconds,
+            also=tuple(Covered(str(p.resource), p.id, p.version) for p in companions),
             first_use_pins=dict(chosen.first_use_pins),
             request_id=caller.request_id,
             claims=audit_claims({**token.claims, **identity.attributes}, identity.profile),
@@ -147,13 +170,15 @@ class ExchangeService:
             user_agent=caller.user_agent,
         )
         outcome = await self._committer.submit(grant)
-        return IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource), mode, outcome
+        issued = IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource, now + ttl_seconds, len(also))
+        return issued, mode, outcome
 
     def _sign(
         self,
         token: VerifiedIdToken,
         publisher: Publisher,
         resource: Resource,
+        also: Sequence[Resource],
         jti: str,
         operations: Sequence[Operation],
         issued_at: int,
@@ -171,6 +196,7 @@ class ExchangeService:
             ci_issuer=token.issuer.url,
             ci_subject=token.subject,
             prefix=publisher.token_prefix,
+            also=also,
         )
         return Secret(publisher.token_prefix + self._signing_key().sign(claims, typ=ACCESS_TOKEN_TYP))
 

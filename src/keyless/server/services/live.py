@@ -76,14 +76,19 @@ class LiveTokens:
         except TokenError:
             return None
 
-    def revoke(self, token: str, *, request_id: str) -> bool:
+    def revoke(self, token: str, *, request_id: str, audience: str | None = None) -> bool:
         """Withdraw a token; whoever holds it may (RFC 7009 section 2). True when this call did it.
+
+        Args:
+            token: The token.
+            request_id: Names the request in the audit.
+            audience: The resource server it must be meant for; any when `None`.
 
         Raises:
             UnavailableError: The store cannot write.
         """
         try:
-            verified = self._verify(token, None)
+            verified = self._verify(token, audience)
         except TokenError:
             return False
         return self._store.revoke_token(verified.jti, reason="revoked by its holder", request_id=request_id)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from keyless.resource import Resource
+from keyless.errors import NoMatchingPublisherError
+from keyless.oidc.issuer import ReplayMode
+from keyless.resource import Resource, ResourceType
 from keyless.server.services.token_request import TokenRequest
 from keyless.server.services.verification import ProvenIdentity
 from keyless.trust.match import Verdict, judge_all
 from keyless.trust.publisher import Publisher
+
+MAX_COVERED: Final = 25  # packages of one token, where a protocol cannot name the one it is for (T90)
+# Two publishers grant together only where they would trust the same jobs (PyPI: "one publisher, many projects").
+_JOB_CLAIMS: Final = frozenset({"workflow", "workflow_ref", "job_workflow_ref", "ci_config_ref_uri", "environment"})
 
 
 class PublisherSource(Protocol):
@@ -20,6 +27,11 @@ class PublisherSource(Protocol):
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return the resource of a publisher, for callers that name the publisher (D22)."""
+
+    def publishers_naming(
+        self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
+    ) -> tuple[Publisher, ...]:
+        """Return the usable publishers of all resources of a type that name one of these claims with this value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,48 @@ class Selection:
         """Return the verdict under which a token may be minted, or `None`."""
         return self.verdicts[0] if self.verdicts and self.verdicts[0].accepted else None
 
+    @property
+    def companions(self) -> tuple[Publisher, ...]:
+        """Return the publishers of further packages that the same token is for, on the very terms of the accepted one.
+
+        Raises:
+            NoMatchingPublisherError: They are more than one token may cover.
+        """
+        leading = self.accepted
+        if leading is None:
+            return ()
+        found = {
+            verdict.publisher.resource: verdict.publisher
+            for verdict in reversed(self.verdicts)
+            if verdict.accepted
+            and not verdict.first_use_pins
+            and verdict.publisher.resource != leading.publisher.resource
+            and _job(verdict.publisher) == _job(leading.publisher)
+        }
+        if len(found) >= MAX_COVERED:
+            raise NoMatchingPublisherError(
+                f"{len(found) + 1} packages trust this very job, and one token covers at most {MAX_COVERED}: tell them"
+                " apart by workflow or environment"
+            )
+        return tuple(sorted(found.values(), key=lambda publisher: publisher.resource))
+
+
+def _job(publisher: Publisher) -> tuple[object, ...]:
+    return (
+        publisher.issuer_id,
+        frozenset((pin.claim, pin.value) for pin in publisher.pins),
+        frozenset(condition for condition in publisher.conditions if condition.claim in _JOB_CLAIMS),
+        publisher.operations,
+        publisher.audience,
+    )
+
 
 def select_publishers(
     source: PublisherSource, request: TokenRequest, identity: ProvenIdentity, *, now: int
 ) -> Selection:
     """Judge the publishers that the request means, never whatever else matches (D22, T90)."""
+    if request.resource_type is not None:
+        return _select_packages(source, request.resource_type, identity, now=now)
     resource = request.resource
     if resource is None and request.publisher_id is not None:
         resource = source.resource_of_publisher(request.publisher_id)
@@ -53,6 +102,24 @@ def select_publishers(
         publishers = tuple(p for p in publishers if p.id == request.publisher_id)
     verdicts = judge_all(publishers, identity.attributes, identity.token, identity.profile, now)
     return Selection(resource, tuple(verdicts))
+
+
+def _select_packages(
+    source: PublisherSource, resource_type: ResourceType, identity: ProvenIdentity, *, now: int
+) -> Selection:
+    """Judge whatever publishers of a type name the job's own repository; its token then lists what it is for (T90)."""
+    attributes, profile, issuer = identity.attributes, identity.profile, identity.token.issuer
+    names = (profile.required_pins(issuer)[0], profile.repository_claim)
+    claims = {name: attributes[name] for name in names if name is not None and attributes.get(name)}
+    publishers = source.publishers_naming(resource_type, issuer.id, claims)
+    verdicts = tuple(judge_all(publishers, attributes, identity.token, profile, now))
+    return Selection(verdicts[0].publisher.resource if verdicts else None, verdicts)
+
+
+def replay_of(publishers: Sequence[Publisher], otherwise: ReplayMode) -> ReplayMode:
+    """Return how often an id token counts for publishers together: as often as the strictest of them allows (D8)."""
+    modes = {publisher.replay or otherwise for publisher in publishers}
+    return ReplayMode.ONCE if ReplayMode.ONCE in modes else ReplayMode.COUNTED
 
 
 def reasons_of(selection: Selection) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from keyless.errors import MalformedTokenError, RequestError, ResourceSyntaxError, UnsupportedGrantError
 from keyless.jose.json import parse_json_object
-from keyless.resource import Resource, parse_resource
+from keyless.resource import Resource, ResourceType, parse_resource
 from keyless.secret import Secret
 
 MAX_BODY_BYTES: Final = 64 * 1024  # V01
@@ -30,13 +30,15 @@ class TokenRequest:
     """Hold a well-formed request: what is presented, and for which target.
 
     `resource` is the target; when the caller named a publisher instead (D22), `publisher_id` is set and `resource` is
-    `None`. `scope` holds the words asked for, empty when none were.
+    `None`. `resource_type` alone is set where a protocol cannot name its target: the token is then for every package of
+    that type which trusts the job on the same terms. `scope` holds the words asked for, empty when none were.
     """
 
     subject_token: Secret
     resource: Resource | None
     publisher_id: str | None
     scope: frozenset[str]
+    resource_type: ResourceType | None = None
 
 
 def parse_form(body: bytes) -> dict[str, str]:

@@ -111,8 +111,12 @@ class IdTokenVerification:
             raise UntrustedIssuerError("the token's issuer is not trusted here")
         return Candidate(unverified, issuer, profile_for(issuer.kind))
 
-    async def prove(self, candidate: Candidate) -> ProvenIdentity:
+    async def prove(self, candidate: Candidate, *, audiences: Sequence[str] = ()) -> ProvenIdentity:
         """Prove signature, times, audience and claims.
+
+        Args:
+            candidate: From `identify`.
+            audiences: What the token may be meant for at a door of its own; our public URL when empty.
 
         Raises:
             ClaimError: A claim is not acceptable. Raised only after the signature proved good.
@@ -126,7 +130,7 @@ class IdTokenVerification:
             issuer=issuer,
             keys=keys,
             # Where the platform lets nobody choose the audience, it is that one; replay is `once` there (T43).
-            audience=profile.fixed_audience or self._audience,
+            audience=profile.fixed_audience or _meant(candidate, audiences or (self._audience,)),
             now=self._clock(),
             leeway_seconds=self.leeway_seconds,
             required_claims=profile.required_claims,
@@ -148,3 +152,9 @@ class IdTokenVerification:
     def close(self) -> None:
         """Stop the threads that fetch keys."""
         self._key_threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _meant(candidate: Candidate, audiences: Sequence[str]) -> str:
+    """Return which of a door's audiences a token is checked against: the one it names, else the first."""
+    named = candidate.unverified.unverified_claims.get("aud")
+    return next((audience for audience in audiences[1:] if named in (audience, [audience])), audiences[0])

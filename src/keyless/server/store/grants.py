@@ -9,6 +9,15 @@ from enum import StrEnum
 from keyless.oidc.issuer import ReplayMode
 
 
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Name a further package of a token, and the publisher that was matched for it."""
+
+    resource: str
+    publisher_id: str
+    publisher_version: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """Ask for one access token: a claim on the id token, a token row and an audit row, or nothing at all (D14).
@@ -27,6 +36,7 @@ class Grant:
         ci_subject: The id token's `sub`, for attribution.
         issued_at: Unix seconds.
         expires_at: Unix seconds.
+        also: Further packages that the token is for, each by its own publisher; none for most tokens.
         first_use_pins: Ids that this use pins; empty unless the publisher waits for its first use (D10).
         request_id: Names the request in log and audit.
         claims: The id token's allow-listed claims, for the audit (D15).
@@ -48,6 +58,7 @@ class Grant:
     issued_at: int
     expires_at: int
     request_id: str
+    also: tuple[Covered, ...] = ()
     first_use_pins: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     address: str | None = None

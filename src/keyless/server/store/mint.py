@@ -60,6 +60,19 @@ JOIN resource_server s ON s.id = p.resource_server_id
 WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
   AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
 """
+# The same once more for each further package of the token: each publisher must still stand (D16).
+_COVER: Final = """
+INSERT INTO token_resource (jti, resource, publisher_id)
+SELECT ?, r.path, p.id
+FROM publisher p
+JOIN issuer i ON i.id = p.issuer_id
+JOIN resource r ON r.id = p.resource_id
+JOIN namespace n ON n.id = r.namespace_id
+JOIN resource_server s ON s.id = p.resource_server_id
+WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
+  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
+"""
+_UNMINT: Final = "DELETE FROM token WHERE jti = ?"  # takes its rows in token_resource with it
 _GRANTED: Final = EventKind.TOKEN_GRANTED.value
 _USED: Final = "UPDATE publisher SET last_used_at = ? WHERE id = ?"
 _CONTACT: Final = "INSERT INTO audit_contact (writer, sequence, at, address, user_agent) VALUES (?, ?, ?, ?, ?)"
@@ -178,6 +191,10 @@ class _Transaction:
         if outcome.verdict is Verdict.GRANTED:
             self._record(member, _granted(member, outcome.use or 1))
             self._mark_used(member)
+            for covered in member.also:
+                also = replace(member, resource=covered.resource, publisher_id=covered.publisher_id)
+                self._events.append(self._chain.link(_granted(also, outcome.use or 1)))
+                self._mark_used(also)
         else:
             reason = "token_replayed" if outcome.verdict is Verdict.REPLAYED else str(outcome.verdict)
             self._record(member, _refused(_as_refusal(member, reason)))
@@ -244,7 +261,20 @@ class _Transaction:
         if self._cursor.rowcount != 1:
             self._execute(_UNCLAIM, claim)
             return Outcome(Verdict.PUBLISHER_CHANGED)
+        if grant.also and not self._cover(grant):
+            self._execute(_UNMINT, (grant.jti,))
+            self._execute(_UNCLAIM, claim)
+            return Outcome(Verdict.PUBLISHER_CHANGED)
         return Outcome(Verdict.GRANTED, use=use)
+
+    def _cover(self, grant: Grant) -> bool:
+        """Write what else the token is for; false when a publisher of it does not stand as it was matched."""
+        for covered in grant.also:
+            named = (covered.publisher_id, covered.publisher_version, grant.issued_at, grant.issuer_id)
+            self._execute(_COVER, (grant.jti, *named, covered.resource, grant.audience))
+            if self._cursor.rowcount != 1:
+                return False
+        return True
 
     def _uses(self, grant: Grant) -> tuple[int, int | None]:
         used, first_used_at = self._execute(_USES, (grant.issuer_id, grant.replay_key)).fetchone()

@@ -10,16 +10,22 @@ import hmac
 import sqlite3
 from typing import Final
 
+from keyless.resource import PACKAGE_TYPES, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
 from keyless.server.store.ids import new_credential
 from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, operations_from_text
+from keyless.verifier.access_token import PACKAGE_PREFIXES
 
-DEFAULT_NAME: Final = "hub"
-PROFILES: Final = {"keyless": ("kl_", "kl_"), "huggingface": ("hf_jwt_", "hf_oauth_")}
-"""Token profile -> prefix of a repository's token, prefix of an account's (D6)."""
+HUB: Final = "hub"
+PROFILES: Final = {
+    "keyless": ("kl_", "kl_"),
+    "huggingface": ("hf_jwt_", "hf_oauth_"),
+    **{kind.value: (prefix, prefix) for kind, prefix in PACKAGE_PREFIXES.items()},
+}
+"""Token profile -> prefix of a repository's token, prefix of an account's (D6). A package registry has its own."""
 ALL_OPERATIONS: Final = "read write create"
 
 _COLUMNS: Final = "name, audience, token_prefix, user_token_prefix, operations, credential_hash"
@@ -31,6 +37,16 @@ def _make(row: tuple[str, str, str, str, str, bytes | None]) -> ResourceServer:
     return ResourceServer(
         name, audience, prefix, user_prefix, operations_from_text(operations), credential_hash is not None
     )
+
+
+def kind_of_profile(profile: str) -> str:
+    """Return what a resource server of a token profile holds: `hub`, or a type of package."""
+    return profile if profile in {kind.value for kind in PACKAGE_TYPES} else HUB
+
+
+def kind_of_type(type_: ResourceType) -> str:
+    """Return the kind of resource server that a resource of a type lies in."""
+    return type_.value if type_ in PACKAGE_TYPES else HUB
 
 
 def hash_credential(credential: str) -> bytes:
@@ -56,39 +72,39 @@ def find_by_credential(connection: sqlite3.Connection, name: str, credential: Se
     return _make(row) if equal and stored is not None else None
 
 
-def find_default(connection: sqlite3.Connection, public_url: str, profile: str) -> ResourceServer | None:
-    """Return the resource server of our own origin if it is there and as the settings say, else `None`."""
+def find_configured(connection: sqlite3.Connection, public_url: str, profile: str) -> ResourceServer | None:
+    """Return the resource server of a URL in the settings if it is there and as the settings say, else `None`."""
     found = next((server for server in read_all(connection) if server.audience == public_url), None)
     if found is None or (found.token_prefix, found.user_token_prefix) != PROFILES[profile]:
         return None
     return found
 
 
-def write_default(
+def write_configured(
     cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile: str, *, at: int, actor: str
 ) -> ResourceServer:
-    """Make the resource server of our own origin, or change the one named `hub` to what the settings say now.
+    """Make the resource server of a URL in the settings, or change the one of its kind's name to what they say now.
 
     Within the caller's transaction, with its audit row.
     """
     servers = read_all(cursor.connection)
     found = next((s for s in servers if s.audience == public_url), None) or next(
-        (s for s in servers if s.name == DEFAULT_NAME), None
+        (s for s in servers if s.name == kind_of_profile(profile)), None
     )
     prefix, user_prefix = PROFILES[profile]
     kind = EventKind.RESOURCE_SERVER_ADDED
-    name = DEFAULT_NAME
+    name = kind_of_profile(profile)
     if found is None:
         cursor.execute(
             "INSERT INTO resource_server (name, audience, token_prefix, user_token_prefix, operations, created_by,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, public_url, prefix, user_prefix, ALL_OPERATIONS, actor, at),
+            " created_at, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (name, public_url, prefix, user_prefix, ALL_OPERATIONS, actor, at, name),
         )
     else:
         kind, name = EventKind.RESOURCE_SERVER_CHANGED, found.name
         cursor.execute(
-            "UPDATE resource_server SET audience = ?, token_prefix = ?, user_token_prefix = ? WHERE name = ?",
-            (public_url, prefix, user_prefix, name),
+            "UPDATE resource_server SET audience = ?, token_prefix = ?, user_token_prefix = ?, kind = ? WHERE name = ?",
+            (public_url, prefix, user_prefix, kind_of_profile(profile), name),
         )
     data = event_data(resource_server=name, audience=public_url, profile=profile)
     _record(cursor, chain, AuditEvent(at=at, kind=kind.value, actor=actor, data=data))

@@ -10,14 +10,14 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import Issuer
-from keyless.resource import Resource
+from keyless.resource import Resource, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
@@ -106,6 +106,13 @@ class Store:
         with _translated():
             return self._trust.publishers(resource, issuer_id)
 
+    def publishers_naming(
+        self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
+    ) -> tuple[Publisher, ...]:
+        """Return the publishers in force, of all resources of a type, that name one of these claims with this value."""
+        with _translated():
+            return self._trust.publishers_naming(resource_type, issuer_id, claims)
+
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return what a publisher is for, or `None` when there is none of that id (D22)."""
         with _translated():
@@ -161,12 +168,22 @@ class Store:
             profile: `keyless` or `huggingface`: the token prefixes it gets.
             actor: Who the audit names when there is something to change.
         """
+        return self.ensure_resource_server(public_url, profile, actor=actor)
+
+    def ensure_resource_server(self, url: str, profile: str, *, actor: str = "serve") -> ResourceServer:
+        """Return the resource server of a URL in the settings, made or brought up to date when needed.
+
+        Args:
+            url: Its audience.
+            profile: Its token profile; a package registry's is the type of what it holds.
+            actor: Who the audit names when there is something to change.
+        """
         with self._reading() as connection:
-            if (server := resource_servers.find_default(connection, public_url, profile)) is not None:
+            if (server := resource_servers.find_configured(connection, url, profile)) is not None:
                 return server
         with self._writing() as cursor:
-            return resource_servers.write_default(
-                cursor, self._chain, public_url, profile, at=int(self.clock()), actor=actor
+            return resource_servers.write_configured(
+                cursor, self._chain, url, profile, at=int(self.clock()), actor=actor
             )
 
     def resource_servers(self) -> tuple[ResourceServer, ...]:

@@ -91,6 +91,7 @@ resource_server = Table(
     Column("user_token_prefix", Text, nullable=False),
     Column("operations", Text, nullable=False),
     Column("credential_hash", LargeBinary, nullable=True),  # NULL: it may not ask about tokens
+    Column("kind", Text, nullable=False, server_default="hub"),  # hub, or the resource type of a package registry
     Column("created_by", Text, nullable=False),
     Column("created_at", Number, nullable=False),
     sqlite_strict=True,
@@ -159,6 +160,7 @@ condition = Table(
     Column("value", Text, nullable=False),  # several rows of one claim are alternatives
     Column("operator", Text, nullable=False),
     PrimaryKeyConstraint("publisher_id", "claim", "value"),
+    Index(None, "claim", "value"),
     CheckConstraint("operator IN ('eq', 'in', 'glob')", name="operator"),
     CheckConstraint("value <> ''", name="not_empty"),
     sqlite_strict=True,
@@ -175,6 +177,7 @@ pin = Table(
     Column("pinned_at", Number, nullable=True),
     Column("lapses_at", Number, nullable=True),
     PrimaryKeyConstraint("publisher_id", "claim"),
+    Index(None, "claim", "value"),
     CheckConstraint("source IN ('given', 'first_use')", name="source"),
     CheckConstraint("value <> ''", name="not_empty"),
     sqlite_strict=True,
@@ -211,6 +214,18 @@ publisher_hour = Table(
     Column("hour", Number, nullable=False),
     Column("grants", Integer, nullable=False),
     PrimaryKeyConstraint("publisher_id", "hour"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# What else a token is for, where a protocol cannot name one target; most tokens have no row here.
+token_resource = Table(
+    "token_resource",
+    metadata,
+    Column("jti", Text, ForeignKey("token.jti", ondelete="CASCADE"), nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("publisher_id", Text, nullable=False),
+    PrimaryKeyConstraint("jti", "resource"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -18,7 +18,14 @@ SELECT t.publisher_id, t.resource, t.scope, t.audience, i.url, t.ci_subject, t.i
        p.id IS NOT NULL,
        coalesce(p.enabled, 0) AND (p.expires_at IS NULL OR p.expires_at > ?),
        coalesce(i.enabled, 0),
-       coalesce(r.state = 'active' AND n.state = 'active', 0)
+       coalesce(r.state = 'active' AND n.state = 'active', 0) AND NOT EXISTS (
+         SELECT 1
+         FROM token_resource x
+         LEFT JOIN publisher xp ON xp.id = x.publisher_id
+         LEFT JOIN resource xr ON xr.id = xp.resource_id AND xr.path = x.resource
+         LEFT JOIN namespace xn ON xn.id = xr.namespace_id
+         WHERE x.jti = t.jti AND (xp.id IS NULL OR xp.enabled = 0 OR xp.expires_at <= ?
+                                  OR xr.id IS NULL OR xr.state <> 'active' OR xn.state <> 'active'))
 FROM token t
 LEFT JOIN publisher p ON p.id = t.publisher_id
 LEFT JOIN issuer i ON i.id = t.issuer_id
@@ -38,7 +45,7 @@ _PURGE_TOKENS: Final = "DELETE FROM token WHERE jti IN (SELECT jti FROM token WH
 
 def read_token_state(connection: sqlite3.Connection, jti: str, now: int) -> TokenState | None:
     """Return what is true of a token now, or `None` when it was never issued or its row is gone."""
-    row = connection.execute(_STATE, (now, jti)).fetchone()
+    row = connection.execute(_STATE, (now, now, jti)).fetchone()
     if row is None:
         return None
     *values, exists, enabled, issuer_enabled, active = row

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from keyless.oidc.issuer import Issuer, ReplayMode
@@ -35,6 +35,21 @@ JOIN resource_server s ON s.id = p.resource_server_id
 WHERE r.path = ? AND p.issuer_id = ? AND p.enabled = 1 AND r.state = 'active' AND n.state = 'active'
 ORDER BY p.created_at, p.id
 """
+_PUBLISHERS_NAMING: Final = """
+SELECT p.id, p.version, i.url, i.kind, p.operations, p.ttl_seconds, p.expires_at, p.replay, p.created_by, p.created_at,
+       p.last_used_at, s.audience, s.token_prefix, s.user_token_prefix, r.path
+FROM publisher p
+JOIN resource r ON r.id = p.resource_id
+JOIN namespace n ON n.id = r.namespace_id
+JOIN issuer i ON i.id = p.issuer_id
+JOIN resource_server s ON s.id = p.resource_server_id
+WHERE p.id IN (SELECT publisher_id FROM pin WHERE claim = ? AND value = ?
+               UNION SELECT publisher_id FROM condition WHERE claim = ? AND value = ?)
+  AND p.issuer_id = ? AND r.type = ? AND p.enabled = 1 AND r.state = 'active' AND n.state = 'active'
+ORDER BY p.created_at, p.id
+LIMIT ?
+"""
+MAX_NAMED: Final = 1_000  # publishers of one repository: forty times what one token may cover
 _RESOURCE: Final = "SELECT r.path FROM publisher p JOIN resource r ON r.id = p.resource_id WHERE p.id = ?"
 _CONDITIONS: Final = "SELECT claim, operator, value FROM condition WHERE publisher_id = ? ORDER BY claim, value"
 _PINS: Final = "SELECT claim, value, source, pinned_at, lapses_at FROM pin WHERE publisher_id = ? ORDER BY claim"
@@ -92,6 +107,28 @@ class TrustReader:
                 _bound(self._publishers, MAX_RESOURCES)
         now = self._clock()
         return tuple(p for p in found if p.expires_at is None or now < p.expires_at)
+
+    def publishers_naming(
+        self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
+    ) -> tuple[Publisher, ...]:
+        """Return the publishers in force, of all resources of a type, that pin or demand one of these claims' values.
+
+        At most `MAX_NAMED` for each claim, the oldest first. Not remembered: a publish asks once.
+        """
+        found: dict[str, Publisher] = {}
+        with self._lock:
+            connection = self._connection
+            connection.execute("BEGIN")
+            try:
+                for pair in claims.items():
+                    arguments = (*pair, *pair, issuer_id, resource_type.value, MAX_NAMED)
+                    for *row, path in connection.execute(_PUBLISHERS_NAMING, arguments).fetchall():
+                        if row[0] not in found:
+                            found[row[0]] = self._publisher(parse_resource(path), issuer_id, tuple(row))
+            finally:
+                connection.execute("COMMIT")
+        now = self._clock()
+        return tuple(p for p in found.values() if p.expires_at is None or now < p.expires_at)
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return what a publisher is for, or `None` when there is none of that id."""

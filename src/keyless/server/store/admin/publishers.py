@@ -18,6 +18,7 @@ from keyless.server.store.admin.change import Change
 from keyless.server.store.admin.rules import check_publisher, check_text, make_condition
 from keyless.server.store.ids import new_publisher_id
 from keyless.server.store.records import operations_from_text
+from keyless.server.store.resource_servers import HUB, kind_of_type
 from keyless.trust.publisher import Condition, Operation, Operator, Pin, PinSource, Publisher
 
 PIN_FIRST_USE_SECONDS: Final = 7 * 24 * 3600  # D10: an unused offer to pin is withdrawn
@@ -65,7 +66,7 @@ def add(change: Change, new: NewPublisher, issuer: Issuer) -> Publisher:
     waiting = check_publisher(profile, issuer, conditions, new.pins, pin_first_use=new.pin_first_use)
     operations = _operations(new)
     _check_times(new, change.at)
-    server_id = _resource_server(change.connection, new.resource_server, operations)
+    server_id = _resource_server(change.connection, new, operations)
     resource_id = _ensure_resource(change, new.resource)
     publisher_id = new_publisher_id()
     for other in find(change.connection, resource=new.resource):
@@ -251,10 +252,17 @@ def _check_times(new: NewPublisher, now: int) -> None:
         raise ConfigurationError("the publisher would have expired already")
 
 
-def _resource_server(connection: Connection, name: str | None, operations: Sequence[Operation]) -> int:
-    table = tables.resource_server
-    query = select(table.c.id, table.c.name, table.c.operations).order_by(table.c.id)
+def _resource_server(connection: Connection, new: NewPublisher, operations: Sequence[Operation]) -> int:
+    table, name = tables.resource_server, new.resource_server
+    kind = kind_of_type(new.resource.type)
+    query = select(table.c.id, table.c.name, table.c.operations).where(table.c.kind == kind).order_by(table.c.id)
     row = connection.execute(query if name is None else query.where(table.c.name == name)).first()
+    if row is None and kind != HUB:
+        raise ConfigurationError(
+            f"there is no {kind} registry {name or 'yet'}".rstrip(),
+            hint=f"Name its URL in the settings ([doors.{kind}], url = …), or add it:"
+            f" keyless trust resource-server add NAME --audience URL --profile {kind}",
+        )
     if row is None:
         what = "there is no resource server yet" if name is None else f"there is no resource server {name!r}"
         raise ConfigurationError(

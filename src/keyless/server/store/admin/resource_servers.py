@@ -14,7 +14,7 @@ from keyless.server.settings import check_public_url
 from keyless.server.store import tables
 from keyless.server.store.admin.change import Change
 from keyless.server.store.ids import new_credential
-from keyless.server.store.resource_servers import ALL_OPERATIONS, PROFILES, hash_credential
+from keyless.server.store.resource_servers import ALL_OPERATIONS, PROFILES, hash_credential, kind_of_profile
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
@@ -26,7 +26,7 @@ def add(change: Change, name: str, *, audience: str, profile: str = "keyless") -
         change: The transaction.
         name: Lower-case letters, digits and dashes.
         audience: Its own URL: `aud` of its tokens.
-        profile: `keyless` or `huggingface`: the token prefixes.
+        profile: `keyless` or `huggingface`: the token prefixes; for a package registry the type of what it holds.
 
     Raises:
         ConfigurationError: A value cannot be, or the name or audience is taken.
@@ -53,6 +53,7 @@ def add(change: Change, name: str, *, audience: str, profile: str = "keyless") -
             user_token_prefix=user_prefix,
             operations=ALL_OPERATIONS,
             credential_hash=hash_credential(credential),
+            kind=kind_of_profile(profile),
             created_by=change.actor,
             created_at=change.at,
         )

@@ -1,0 +1,59 @@
+"""Which doors there are, and which audiences none of them may have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keyless.errors import ConfigurationError
+from keyless.server.app import TokenService
+from keyless.server.doors.package import find_door, terms_of
+from keyless.server.settings import DoorSettings, Settings
+
+
+def start(directory: Path, doors: dict[str, dict[str, str]]) -> None:
+    """Start a service with these doors."""
+    configured = {name: DoorSettings.model_validate(door) for name, door in doors.items()}
+    settings = Settings(public_url="https://hub.example.org", database=directory / "keyless.db", doors=configured)
+    TokenService(settings, inside_url="http://127.0.0.1:1").close()
+
+
+@pytest.mark.parametrize(
+    "audience", ["pypi", "testpypi", "PyPI", "sigstore", "npm:registry.example.org", "npm:registry.", "default"]
+)
+def test_audience_of_others_is_refused(audience: str) -> None:
+    """T43: an id token made for a public registry must not be good here."""
+    with pytest.raises(ConfigurationError, match="audience of another service"):
+        terms_of("pypi", find_door("pypi"), DoorSettings(url="https://pypi.example.org", audience=audience))
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("pypi", "https://pypi"), ("pypi", "https://testpypi"), ("npm", "https://registry.example.org/npm")],
+)
+def test_url_whose_audience_is_others_stops_the_start(tmp_path: Path, name: str, url: str) -> None:
+    """T43: also when it is derived from the host."""
+    with pytest.raises(ConfigurationError, match="audience of another service"):
+        start(tmp_path, {name: {"url": url}})
+
+
+def test_unknown_door_stops_the_start(tmp_path: Path) -> None:
+    """A slip of the pen is named."""
+    with pytest.raises(ConfigurationError, match="there is no such door"):
+        start(tmp_path, {"pipy": {"url": "https://pypi.example.org"}})
+
+
+@pytest.mark.parametrize(
+    "doors",
+    [
+        pytest.param({"pypi": {"url": "https://hub.example.org"}}, id="the hub's URL"),
+        pytest.param(
+            {"pypi": {"url": "https://pypi.example.org", "audience": "https://hub.example.org"}}, id="its aud"
+        ),
+    ],
+)
+def test_doors_share_neither_url_nor_audience(tmp_path: Path, doors: dict[str, dict[str, str]]) -> None:
+    """D19, T43: an id token says with its audience which door it is for."""
+    with pytest.raises(ConfigurationError, match="already"):
+        start(tmp_path, doors)
