@@ -35,12 +35,22 @@ class RunningService:
     """A token service in a directory of its own, trusting one publisher of acme/model."""
 
     def __init__(
-        self, directory: Path, issuer: FakeIssuer, *, wrapper: Sequence[str] = (), path: str = "", hub: bool = False
+        self,
+        directory: Path,
+        issuer: FakeIssuer,
+        *,
+        wrapper: Sequence[str] = (),
+        path: str = "",
+        hub: bool = False,
+        front: int | None = None,
+        settings: str = "",
     ) -> None:
+        """Prepare the directory; `front` is the port of a proxy that users talk to, `settings` are further lines."""
         self.directory = directory
         self.issuer = issuer
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}{path}"
+        self.inside_port = free_port()
+        self.url = f"http://127.0.0.1:{front or self.port}{path}"
         self._path = path
         self.database = directory / "keyless.db"
         self._wrapper = tuple(wrapper)
@@ -49,7 +59,8 @@ class RunningService:
             (directory / "hub").mkdir()
         (directory / "keyless.toml").write_text(
             f'public_url = "{self.url}"\ndatabase = "keyless.db"\nlisten = "127.0.0.1:{self.port}"\n'
-            'inside_listen = "127.0.0.1:0"\nlog_level = "warning"\n' + ('hub_directory = "hub"\n' if hub else "")
+            f'inside_listen = "127.0.0.1:{self.inside_port}"\nlog_level = "warning"\n{settings}'
+            + ('hub_directory = "hub"\n' if hub else "")
         )
         with open_store(self.database) as store:
             store.ensure_default_resource_server(self.url, "keyless")
