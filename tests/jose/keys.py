@@ -58,12 +58,31 @@ class ThumbprintVector(TypedDict):
     thumbprint: str
 
 
-class Vectors(TypedDict):
+class KeyVector(TypedDict):
+    """One key of a standard, and whether signatures may be verified with it."""
+
+    name: str
+    jwk: dict[str, object]
+    usable: bool
+
+
+class UnusableVector(TypedDict):
+    """One genuine text of a standard that this library refuses; `hmac_key` proves it genuine."""
+
+    name: str
+    token: str
+    hmac_key: str | None
+
+
+class Vectors(TypedDict, total=False):
     """One file of `tests/vectors`."""
 
     source: str
+    claims: dict[str, object]
+    keys: list[KeyVector]
     signatures: list[SignatureVector]
     thumbprints: list[ThumbprintVector]
+    unusable: list[UnusableVector]
 
 
 def vectors(source: str) -> Vectors:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keyless.errors import MalformedTokenError
 from keyless.jose.algorithms import verify_signature
 from keyless.jose.compact import b64url_encode
-from keyless.jose.jwk import MAX_KEYS, MAX_KEYS_PER_KID, KeySet, parse_jwk, parse_jwks, public_jwk, thumbprint
+from keyless.jose.jwk import MAX_KEYS, MAX_KEYS_PER_KID, parse_jwk, parse_jwks, public_jwk, thumbprint
 from tests.jose.keys import ThumbprintVector, signing_key, vectors
 
 THUMBPRINTS = [vector for source in ("rfc7638", "rfc8037") for vector in vectors(source)["thumbprints"]]
@@ -272,13 +272,6 @@ def test_keys_of_one_name_are_told_apart_by_algorithm() -> None:
     assert keys.find("key-0", "RS512") == ()
     assert keys.find("key-0", "none") == ()
     assert len(keys.find("key-0")) == 4
-
-
-def test_a_name_can_be_distrusted() -> None:
-    """K15: all keys of that name go, no other."""
-    keys = KeySet.of(parse_jwk(jwk("ES256", kid=kid)) for kid in ("a", "b", "a"))
-
-    assert keys.without("a").kids == {"b"}
 
 
 @pytest.mark.parametrize("vector", THUMBPRINTS, ids=lambda vector: vector["name"])

@@ -16,6 +16,7 @@ from keyless.errors import MalformedTokenError
 from keyless.jose.algorithms import PublicKeyMaterial, key_fits
 from keyless.jose.compact import b64url_decode, b64url_encode
 from keyless.jose.json import parse_json_object
+from keyless.jose.roca import is_roca
 
 MAX_KEYS: Final = 64  # K08
 MAX_KEYS_PER_KID: Final = 4  # V08
@@ -77,10 +78,6 @@ class KeySet:
             return found
         return tuple(key for key in found if key.fits(algorithm))
 
-    def without(self, kid: str) -> KeySet:
-        """Return the set less the keys of that id."""
-        return KeySet.of(key for key in self.keys if key.kid != kid)
-
 
 def _member(jwk: Mapping[str, object], name: str) -> str:
     value = jwk.get(name)
@@ -96,6 +93,8 @@ def _rsa(jwk: Mapping[str, object]) -> rsa.RSAPublicKey:
         raise MalformedTokenError(f"an RSA key has {MIN_RSA_BITS}-{MAX_RSA_BITS} bits, this one {n.bit_length()}")
     if e < 3 or e % 2 == 0 or e.bit_length() > 64:
         raise MalformedTokenError("the RSA exponent is not an odd number of at least 3")
+    if is_roca(n):
+        raise MalformedTokenError("the RSA key's primes can be found out (CVE-2017-15361)")
     return rsa.RSAPublicNumbers(e, n).public_key()
 
 
