@@ -6,6 +6,7 @@ Source: GitHub docs, "OpenID Connect reference". All claim values are texts, ids
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from keyless.issuers.profile import Attributes, Guard, Profile, fold_ascii
@@ -26,6 +27,7 @@ GUARDED_EVENTS: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)  # the jobs of one workflow file share it; the verification bounds its length
 def _workflow_path(workflow_ref: str) -> tuple[str, str, str] | None:
     """Split `owner/repo/.github/workflows/file.yml@ref` into repository, file and ref, or return `None` (T70).
 

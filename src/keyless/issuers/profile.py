@@ -9,6 +9,7 @@ from typing import Final
 
 from keyless.errors import InvalidClaimError, MissingClaimError
 from keyless.issuers.url_template import fits_template
+from keyless.jose.claims import are_short_texts
 from keyless.oidc.id_token import MAX_SUBJECT_CHARS
 from keyless.oidc.issuer import Issuer, ReplayMode
 
@@ -193,6 +194,12 @@ class Profile:
                 says something that is refused always.
         """
         self.reject(claims)
+        if not (self.nested_claims or self.list_claims or self.open_claims):
+            plain = {name: value for name in self._names(claims) if (value := claims.get(name)) is not None}
+            if are_short_texts(plain.values(), max_chars=MAX_SUBJECT_CHARS):
+                texts: dict[str, str] = plain  # type: ignore[assignment]  # that is what was just proven
+                self.derive(texts)
+                return texts
         read = {name: claims.get(name) for name in self._names(claims)}
         for name, path in self.nested_claims.items():
             read[name] = _lifted(claims, path)

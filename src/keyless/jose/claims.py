@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from keyless.errors import ExpiredTokenError, ImmatureTokenError, InvalidClaimError, MissingClaimError
 
 MAX_NUMERIC_DATE = 253_402_300_799  # the last second of the year 9999: later ones break every calendar
+
+
+def are_short_texts(values: Collection[object], *, max_chars: int) -> bool:
+    """Tell quickly whether these are all non-empty printable texts of at most so many characters each.
+
+    True is proof. False proves nothing: look at each value then.
+    """
+    try:
+        together = "".join(values)  # type: ignore[arg-type]  # what is no text ends in the TypeError
+    except TypeError:
+        return False
+    short = len(together) <= max_chars or max(map(len, values)) <= max_chars  # type: ignore[arg-type]  # all are texts
+    return short and together.isprintable() and "" not in values
 
 
 def require_text(claims: Mapping[str, object], name: str) -> str:
@@ -38,6 +51,8 @@ def numeric_date(claims: Mapping[str, object], name: str, *, required: bool) -> 
             raise MissingClaimError(f"the token has no {name!r} claim", claim=name)
         return None
     value = claims[name]
+    if type(value) is int and 0 <= value <= MAX_NUMERIC_DATE:  # as nearly every platform writes it
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMERIC_DATE:
         raise InvalidClaimError(f"the claim {name!r} is not a NumericDate", claim=name)
     return value

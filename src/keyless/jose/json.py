@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from keyless.errors import MalformedTokenError
@@ -44,6 +45,7 @@ def _constant(_name: str) -> NoReturn:
 _decoder: Final = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant
 )
+_scan_once: Final[Callable[[str, int], tuple[object, int]]] = vars(_decoder)["scan_once"]
 
 
 def _check_depth_and_text(value: object, max_depth: int) -> None:
@@ -73,6 +75,15 @@ def _check_text(text: str) -> None:
         raise MalformedTokenError("a JSON text holds half of a surrogate pair") from None
 
 
+def _read(text: str) -> object:
+    try:
+        value, end = _scan_once(text, 0)
+    except StopIteration:
+        value, end = None, -1
+    # Anything more than one value is white space around it, or an error.
+    return value if end == len(text) else _decoder.decode(text)
+
+
 def parse_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     """Parse one JSON text strictly (RFC 8259, RFC 7493 sections 2.1-2.3).
 
@@ -82,7 +93,7 @@ def parse_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> object:
         MalformedTokenError: The bytes are not such a text.
     """
     try:
-        value: object = _decoder.decode(data.decode("utf-8"))
+        value = _read(data.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise MalformedTokenError("not a JSON text") from None
     except RecursionError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -23,7 +23,7 @@ from keyless.errors import (
     MissingClaimError,
 )
 from keyless.jose.algorithms import verify_signature
-from keyless.jose.claims import check_times, numeric_date, require_text
+from keyless.jose.claims import are_short_texts, check_times, numeric_date, require_text
 from keyless.jose.compact import CompactJws, parse_compact
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import MAX_KID_CHARS, PublicKey
@@ -121,16 +121,19 @@ def read_unverified(token: str) -> UnverifiedIdToken:
     jws = parse_compact(token)
     algorithm, kid = check_header(jws.unverified_header, types=_ID_TOKEN_TYPES)
     claims = parse_json_object(jws.unverified_payload)
-    _refuse_lookalike_names(claims.keys() - _REGISTERED)
+    _refuse_lookalike_names(claims)
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not 1 <= len(issuer) <= MAX_ISSUER_CHARS:
         raise MalformedTokenError("the token names no issuer")
     return UnverifiedIdToken(jws, MappingProxyType(claims), issuer, kid, algorithm, _made_here=_MADE_HERE)
 
 
-def _refuse_lookalike_names(names: Iterable[str]) -> None:
+def _refuse_lookalike_names(claims: Mapping[str, object]) -> None:
     """Refuse `Iss`, fullwidth `iss` and their like: another parser may read them as the registered claim (T16)."""
-    for name in names:
+    together = "".join(claims)
+    if together.isascii() and together.islower():
+        return  # folding changes none of them, so whichever looks like a registered claim is it
+    for name in claims.keys() - _REGISTERED:
         # A text that folding and NFKC turn into ASCII only ever grows by it, so a longer name is no lookalike.
         # It must not reach `normalize` either: that takes quadratic time over a long run of combining marks.
         if len(name) > _LONGEST_REGISTERED:
@@ -210,14 +213,9 @@ def verify_id_token(
             " allowed for its issuer",
             claim="iat",
         )
-    for name in required_claims:
-        value = claims.get(name)
-        if value is None or value == "":
-            raise MissingClaimError(f"the token has no {name!r} claim", claim=name)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise InvalidClaimError(f"the claim {name!r} is neither a text nor an integer", claim=name)
-        if isinstance(value, str):
-            _refuse_control_characters(name, value, MAX_SUBJECT_CHARS)
+    if not are_short_texts([claims.get(name) for name in required_claims], max_chars=MAX_SUBJECT_CHARS):
+        for name in required_claims:
+            _require_scalar(claims, name)
     digest = hashlib.sha256(b"jti\0" + jti.encode() if jti is not None else b"jws\0" + jws.signing_input).digest()
     return VerifiedIdToken(
         issuer=issuer,
@@ -229,6 +227,16 @@ def verify_id_token(
         replay_key=digest,
         _made_here=_MADE_HERE,
     )
+
+
+def _require_scalar(claims: Mapping[str, object], name: str) -> None:
+    value = claims.get(name)
+    if value is None or value == "":
+        raise MissingClaimError(f"the token has no {name!r} claim", claim=name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidClaimError(f"the claim {name!r} is neither a text nor an integer", claim=name)
+    if isinstance(value, str):
+        _refuse_control_characters(name, value, MAX_SUBJECT_CHARS)
 
 
 def _read_jti(claims: Mapping[str, object]) -> str | None:
@@ -250,6 +258,8 @@ def _refuse_control_characters(name: str, value: str, max_chars: int) -> None:
 
 def _check_audience(claims: Mapping[str, object], audience: str, *, allow_multiple: bool) -> None:
     value = claims.get("aud")
+    if value == audience:
+        return
     if value is None or value in ("", []):
         raise MissingClaimError("the token has no 'aud' claim", claim="aud")
     audiences = value if isinstance(value, list) else [value]

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from keyless.issuers.profile import Attributes, Profile
 from keyless.oidc.id_token import VerifiedIdToken
 from keyless.oidc.issuer import Issuer
 from keyless.trust.conditions import holds
+from keyless.trust.plan import plan_for
 from keyless.trust.publisher import Condition, Operator, Pin, Publisher
+
+_NOTHING_TO_PIN: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Verdict:
 def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, profile: Profile, now: int) -> Verdict:
     """Judge one publisher of the requested resource.
 
+    The plain yes is found without collecting reasons (D17); everything else is judged in full.
+
     Args:
         publisher: One of the resource's publishers.
         attributes: From `profile.attributes(token.claims)`.
@@ -58,6 +65,10 @@ def judge(publisher: Publisher, attributes: Attributes, token: VerifiedIdToken, 
         profile: The profile of its issuer.
         now: Unix seconds.
     """
+    if publisher.expires_at is None or now < publisher.expires_at:
+        plan = plan_for(publisher, token.issuer, profile)
+        if plan is not None and plan.accepts(attributes):
+            return Verdict(publisher, (), _NOTHING_TO_PIN, owner_proven=True)
     return judge_unproven(publisher, attributes, token.issuer, profile, now)
 
 
@@ -142,6 +153,8 @@ def judge_all(
     Specific means more conditions, then the older id: a stable choice that only decides whose name stands in the audit
     and whose rights apply.
     """
+    if len(publishers) == 1:
+        return [judge(publishers[0], attributes, token, profile, now)]
     return ranked(judge(publisher, attributes, token, profile, now) for publisher in publishers)
 
 

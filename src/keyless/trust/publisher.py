@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import Resource
@@ -85,3 +86,5 @@ class Publisher:
     created_by: str = ""
     created_at: int = 0
     last_used_at: int | None = None
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was worked out from the other fields, kept by whoever worked it out."""

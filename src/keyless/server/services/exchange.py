@@ -22,7 +22,7 @@ from keyless.secret import Secret
 from keyless.server.services.selection import PublisherSource, Selection, reasons_of, replay_of, select_publishers
 from keyless.server.services.terms import Terms
 from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest, printable
-from keyless.server.services.trail import Caller, Committer, ExchangeTrail, audit_claims
+from keyless.server.services.trail import Caller, Committer, ExchangeTrail, proven_claims
 from keyless.server.services.verification import Candidate, IdTokenVerification, ProvenIdentity
 from keyless.server.store.grants import Covered, Grant, Outcome, Verdict
 from keyless.server.store.ids import new_jti
@@ -165,7 +165,7 @@ class ExchangeService:
             also=tuple(Covered(str(p.resource), p.id, p.version) for p in companions),
             first_use_pins=dict(chosen.first_use_pins),
             request_id=caller.request_id,
-            claims=audit_claims({**token.claims, **identity.attributes}, identity.profile),
+            claims=proven_claims(identity),
             address=caller.address,
             user_agent=caller.user_agent,
         )
@@ -223,7 +223,7 @@ def _no_match(selection: Selection, request: TokenRequest, identity: ProvenIdent
     token, resource = identity.token, selection.resource
     # Who named a publisher is told of it, not of its resource: an id must not tell what it belongs to (T94).
     target = request.publisher_id or (resource.short if resource is not None else "")
-    said = audit_claims({**token.claims, **identity.attributes}, identity.profile)
+    said = proven_claims(identity)
     shown = ", ".join(f"{name} {printable(said[name])}" for name in list(said)[:8])
     message = f"no trusted publisher of {printable(target)} accepts this id token"
     # What differs comes first: whoever cuts a long message must not cut the one thing its reader needs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,7 @@ from keyless.secret import Secret
 MAX_BODY_BYTES: Final = 64 * 1024  # V01
 MAX_SUBJECT_TOKEN_CHARS: Final = 32 * 1024  # V01
 MAX_FIELDS: Final = 64
+_MAX_WORD_BYTES: Final = 128  # of what is remembered; no token is so short
 
 TOKEN_EXCHANGE_GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693 section 2.1
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # RFC 8693 section 3
@@ -65,9 +67,14 @@ def parse_form(body: bytes) -> dict[str, str]:
 
 
 def _decode(raw: bytes) -> str:
+    # A JWT has nothing to decode, and it is most of the body; the rest is the same words again and again.
+    return (_decode_word if len(raw) <= _MAX_WORD_BYTES else _decode_word.__wrapped__)(raw)
+
+
+@lru_cache(maxsize=1024)
+def _decode_word(raw: bytes) -> str:
     if b"+" in raw:
         raw = raw.replace(b"+", b" ")
-    # A JWT has nothing to decode, and it is most of the body: look before the slow path.
     return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8")
 
 
@@ -149,16 +156,19 @@ def parse_token_request(members: Mapping[str, str], *, public_url: str) -> Token
     if members.get("actor_token"):
         raise RequestError("the parameter actor_token is not supported: nothing here acts for another (T100)")
     resource, publisher_id = _select_target(members, public_url)
-    return TokenRequest(
-        Secret(subject_token), resource, publisher_id, frozenset(members.get("scope", "").split(" ")) - {""}
-    )
+    scope = frozenset(members.get("scope", "").split(" ")) - {""} if members.get("scope") else _NO_SCOPE
+    return TokenRequest(Secret(subject_token), resource, publisher_id, scope)
+
+
+_NO_SCOPE: Final[frozenset[str]] = frozenset()
+_parse_resource: Final = lru_cache(maxsize=1024)(parse_resource)  # bounds: 255 characters each, errors not kept
 
 
 def _select_target(members: Mapping[str, str], public_url: str) -> tuple[Resource | None, str | None]:
     """Choose the target: `resource`, else an `audience` that is one, else a named publisher (D22, T90)."""
     if resource := members.get("resource"):
         try:
-            return parse_resource(resource, base_url=public_url), None
+            return _parse_resource(resource, base_url=public_url), None
         except ResourceSyntaxError as error:
             raise RequestError(f"the parameter resource cannot be served: {error}") from None
     # One word alone is rather another service's audience than a user's name; users have `resource`, or `users/NAME`.

@@ -11,9 +11,10 @@ from typing import Final, Protocol
 
 from keyless.issuers import Profile
 from keyless.issuers.profile import as_text
+from keyless.jose.claims import are_short_texts
 from keyless.server.services.refusals import RefusalBudget
 from keyless.server.services.token_request import TokenRequest
-from keyless.server.services.verification import Candidate
+from keyless.server.services.verification import Candidate, ProvenIdentity
 from keyless.server.store.grants import Grant, Outcome, Refusal
 
 _MAX_CLAIM_CHARS: Final = 512  # of one claim value in the audit
@@ -106,4 +107,23 @@ def safe_text(text: str) -> str:
 
 def audit_claims(claims: Mapping[str, object], profile: Profile) -> dict[str, str]:
     """Return the allow-listed claims for the audit: those the profile names, never an e-mail address (D15)."""
-    return {name: safe_text(text) for name in profile.subject_claims if (text := as_text(claims.get(name))) is not None}
+    return _kept({name: value for name in profile.subject_claims if (value := claims.get(name)) is not None})
+
+
+def proven_claims(identity: ProvenIdentity) -> dict[str, str]:
+    """Return the same of a proven identity, in the words that conditions compare where these differ."""
+    attributes, claims = identity.attributes, identity.token.claims
+    return _kept(
+        {
+            name: value
+            for name in identity.profile.subject_claims
+            if (value := attributes.get(name) or claims.get(name)) is not None
+        }
+    )
+
+
+def _kept(found: dict[str, object]) -> dict[str, str]:
+    if are_short_texts(found.values(), max_chars=_MAX_CLAIM_CHARS):
+        texts: dict[str, str] = found  # type: ignore[assignment]  # that is what was just proven
+        return texts
+    return {name: safe_text(text) for name, value in found.items() if (text := as_text(value)) is not None}

@@ -98,12 +98,12 @@ class Store:
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
-        with _translated():
+        with _Translated():
             return self._trust.issuer_by_url(url)
 
     def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         """Return the publishers in force of this resource and issuer, as of the last commit of any process."""
-        with _translated():
+        with _Translated():
             return self._trust.publishers(resource, issuer_id)
 
     def publishers_naming(
@@ -115,17 +115,17 @@ class Store:
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return what a publisher is for, or `None` when there is none of that id (D22)."""
-        with _translated():
+        with _Translated():
             return self._trust.resource_of_publisher(publisher_id)
 
     def token_prefixes(self) -> tuple[str, ...]:
         """Return every prefix that our access tokens may carry (D6)."""
-        with _translated():
+        with _Translated():
             return self._trust.token_prefixes()
 
     def trust_version(self) -> int:
         """Return a number that grows with each change of trust or signing keys, by whatever process."""
-        with _translated():
+        with _Translated():
             return self._trust.trust_version()
 
     # --- tokens ---
@@ -294,13 +294,13 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, _translated():
+        with self._read_lock, _Translated():
             yield self._read_connection
 
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
         """Give a connection of its own to what takes long, so that no exchange waits for it."""
-        with _translated(), closing(connect(self.path)) as connection:
+        with _Translated(), closing(connect(self.path)) as connection:
             yield connection
 
     @contextmanager
@@ -312,7 +312,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        with _translated():
+        with _Translated():
             cursor = self._write_connection.cursor()
             try:
                 cursor.execute("BEGIN IMMEDIATE")
@@ -327,7 +327,7 @@ class Store:
         """Find out what became of a commit that was not confirmed, before anything else is written (D14)."""
         if not self._batches.unsettled:
             return
-        with _translated():
+        with _Translated():
             query = "SELECT sequence, hash FROM audit_event WHERE writer = ? ORDER BY sequence DESC LIMIT 1"
             head = self._write_connection.execute(query, (self._chain.writer,)).fetchone()
         self._chain.resume((0, GENESIS) if head is None else (head[0], head[1]))
@@ -338,9 +338,12 @@ class Store:
         self._batches.unsettled.clear()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise UnavailableError("the database does not answer right now", retry_after=2) from error
+class _Translated:
+    """Turn what the driver raises into an outage. A class, because the exchange enters it several times."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise UnavailableError("the database does not answer right now", retry_after=2) from error

@@ -1,6 +1,7 @@
 """Reading trust for the exchange: issuers and publishers, cached, and never older than the last commit (D4).
 
 Before each answer SQLite is asked whether any other connection committed since (`PRAGMA data_version`: no disk access).
+Inside an event loop once a turn is enough: what a turn works on was received before it began.
 Mints commit all the time; what empties the caches is `meta.trust_version`, which only changes of trust make grow.
 """
 
@@ -14,6 +15,7 @@ from typing import Final, TypeVar
 
 from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.resource import Resource, ResourceType, parse_resource
+from keyless.server.store.loop_turn import LoopTurn
 from keyless.server.store.records import ISSUER_COLUMNS, issuer_from_row, operations_from_text
 from keyless.trust.publisher import Condition, Operator, Pin, PinSource, Publisher
 
@@ -68,6 +70,7 @@ class TrustReader:
         self._connection = connection
         self._lock = lock
         self._clock = clock
+        self._turn = LoopTurn()
         self._data_version = -1
         self._trust_version = -1
         self._issuers: OrderedDict[str, Issuer] = OrderedDict()
@@ -146,8 +149,11 @@ class TrustReader:
             return self._prefixes
 
     def _refresh(self) -> None:
+        if self._turn.lasts():
+            return
         data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if data_version == self._data_version:
+            self._turn.begin()
             return
         trust_version = self._connection.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()[0]
         if trust_version != self._trust_version:
@@ -156,6 +162,7 @@ class TrustReader:
             self._prefixes = None
         # In this order: a commit in between is noticed at the next question.
         self._data_version, self._trust_version = data_version, trust_version
+        self._turn.begin()
 
     def _load(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         connection = self._connection
