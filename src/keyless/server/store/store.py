@@ -110,7 +110,7 @@ class Store:
         self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
     ) -> tuple[Publisher, ...]:
         """Return the publishers in force, of all resources of a type, that name one of these claims with this value."""
-        with _translated():
+        with _Translated():
             return self._trust.publishers_naming(resource_type, issuer_id, claims)
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
