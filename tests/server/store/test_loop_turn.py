@@ -37,14 +37,16 @@ def test_what_is_read_from_a_socket_afterwards_belongs_to_a_later_turn() -> None
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         seen: asyncio.Future[bool] = loop.create_future()
+
+        def received() -> None:
+            loop.remove_reader(ours)
+            loop.call_soon(lambda: seen.set_result(turn.lasts()))
+
         with ours, theirs:
             ours.setblocking(False)
-            loop.add_reader(ours, lambda: loop.call_soon(lambda: seen.done() or seen.set_result(turn.lasts())))
-            try:
-                turn.begin()
-                theirs.send(b"x")  # in the middle of the turn that has looked already
-                return await seen
-            finally:
-                loop.remove_reader(ours)
+            loop.add_reader(ours, received)
+            turn.begin()
+            theirs.send(b"x")  # in the middle of the turn that has looked already
+            return await seen
 
     assert asyncio.run(ask()) is False
