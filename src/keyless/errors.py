@@ -307,6 +307,29 @@ class RateLimitedError(Error):
         self.retry_after = retry_after
 
 
+# --- managing trust over the network ----------------------------------------------------------------------------------
+
+
+class AccessRefusedError(Error):
+    """The management API did not accept the login, or the login may not do that.
+
+    Args:
+        problem: The API's own stable code.
+    """
+
+    code = "access_refused"
+
+    def __init__(self, message: str, *, problem: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
+
+
+class ConflictError(Error):
+    """It was changed by somebody else meanwhile; look at it again."""
+
+    code = "conflict"
+
+
 class UnavailableError(Error):
     """Something we depend on is down (an issuer's keys, the database): never a refusal. `retry_after` in seconds."""
 

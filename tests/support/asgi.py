@@ -35,6 +35,7 @@ async def request(
     body: bytes = b"",
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     chunks: list[bytes] | None = None,
+    query: str = "",
 ) -> Answer:
     """Send one request; `chunks` sends the body in these pieces instead of at once."""
     pieces = list(chunks) if chunks is not None else [body]
@@ -55,7 +56,7 @@ async def request(
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs],
         "client": ("192.0.2.7", 40000),

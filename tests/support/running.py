@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -75,6 +76,11 @@ class RunningService:
                 )
             )
             administration.close()
+
+    @property
+    def inside_url(self) -> str:
+        """Where the inside listener is, as the running service said."""
+        return str(re.findall(r"inside on (http://\S+)", (self.directory / "serve.log").read_text())[-1])
 
     def administration(self) -> Administration:
         """Return the administration of the service's database, as another process would have it."""

@@ -9,6 +9,7 @@ import os
 import sys
 
 from keyless.errors import (
+    AccessRefusedError,
     AudienceError,
     ConfigurationError,
     Error,
@@ -18,6 +19,7 @@ from keyless.errors import (
     MintError,
     MintUnavailableError,
     ProviderNotFoundError,
+    RateLimitedError,
     TransportError,
     UnavailableError,
 )
@@ -44,9 +46,9 @@ def exit_code(error: Error) -> int:
             return EXIT_USAGE
         case ProviderNotFoundError() | IdTokenPermissionError():
             return EXIT_NO_PROVIDER
-        case ExchangeRefusedError():
+        case ExchangeRefusedError() | AccessRefusedError():
             return EXIT_REFUSED
-        case ExchangeUnavailableError() | MintUnavailableError() | UnavailableError():
+        case ExchangeUnavailableError() | MintUnavailableError() | UnavailableError() | RateLimitedError():
             return EXIT_OUTAGE
         case TransportError():
             return EXIT_OUTAGE if error.retryable else EXIT_OTHER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyless.errors import ConfigurationError
@@ -17,6 +18,7 @@ from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
 from keyless.server.doors.http import Door
 from keyless.server.doors.introspect import IntrospectDoor
+from keyless.server.doors.late import LateDoor
 from keyless.server.doors.package import Lent, find_door, terms_of
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
@@ -35,6 +37,9 @@ from keyless.server.services.trail import ExchangeTrail
 from keyless.server.services.verification import IdTokenVerification
 from keyless.server.settings import Settings
 from keyless.server.store import open_store
+
+if TYPE_CHECKING:
+    from keyless.server.store.admin import Administration
 
 MAX_UNREMARKED_SKEW_SECONDS = 10  # a third of the leeway: beyond it, good tokens are soon refused (T53)
 
@@ -65,6 +70,8 @@ class TokenService:
         on_keys_replaced: OnReplaced | None = None,
     ) -> None:
         self.settings = settings
+        self._clock = clock
+        self._administration: Administration | None = None  # the management API's, once that was asked for something
         self.store = open_store(settings.database, clock=clock)
         self.signing_keys = SigningKeys.open(self.store, settings)
         self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
@@ -129,7 +136,8 @@ class TokenService:
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks)},
-            }
+            },
+            mounts={"/api/v1": LateDoor(self._manage)},
         )
 
     def _open_doors(self) -> dict[str, Mapping[str, Door]]:
@@ -160,7 +168,15 @@ class TokenService:
         self._verification.close()
         self._commit.close()
         self._housekeeping.close()
+        if self._administration is not None:
+            self._administration.close()
         self.store.close()
+
+    def _manage(self) -> Door:
+        from keyless.server.management import make_management  # noqa: PLC0415 - see LateDoor
+
+        door, self._administration = make_management(self.store, clock=self._clock)
+        return door
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

@@ -39,6 +39,13 @@ class EventKind(StrEnum):
     RESOURCE_SERVER_CHANGED = "resource_server.changed"
     RESOURCE_SERVER_REMOVED = "resource_server.removed"
     KEY_ADDED = "key.added"
+    PRINCIPAL_ADDED = "principal.added"
+    PRINCIPAL_CHANGED = "principal.changed"
+    PRINCIPAL_REMOVED = "principal.removed"
+    LOGIN_CODE_MADE = "login_code.made"
+    LOGIN_STARTED = "login.started"
+    LOGIN_REFUSED = "login.refused"
+    LOGIN_ENDED = "login.ended"
 
 
 class AuditEvent(NamedTuple):

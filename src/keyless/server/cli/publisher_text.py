@@ -10,39 +10,6 @@ from keyless.trust.publisher import Condition, Operator, Pin, Publisher
 HEADER: Final = ("ID", "RESOURCE", "ISSUER", "JOB", "IDS", "OPERATIONS", "LAST USED", "STATE")
 
 
-def as_json(publisher: Publisher) -> dict[str, object]:
-    """Return a publisher for `--json`; times are Unix seconds."""
-    return {
-        "id": publisher.id,
-        "version": publisher.version,
-        "resource": str(publisher.resource),
-        "issuer": publisher.issuer_url,
-        "kind": publisher.issuer_kind,
-        "enabled": publisher.enabled,
-        "operations": [operation.value for operation in publisher.operations],
-        "conditions": [
-            {"claim": c.claim, "operator": c.operator.value, "values": list(c.values)} for c in publisher.conditions
-        ],
-        "pins": [
-            {
-                "claim": pin.claim,
-                "value": pin.value,
-                "source": pin.source.value,
-                "pinned_at": pin.pinned_at,
-                "lapses_at": pin.lapses_at,
-            }
-            for pin in publisher.pins
-        ],
-        "audience": publisher.audience,
-        "ttl_seconds": publisher.ttl_seconds,
-        "expires_at": publisher.expires_at,
-        "replay": None if publisher.replay is None else publisher.replay.value,
-        "created_by": publisher.created_by,
-        "created_at": publisher.created_at,
-        "last_used_at": publisher.last_used_at,
-    }
-
-
 def table_row(publisher: Publisher) -> tuple[str, ...]:
     """Return the cells of one line of `trust list`."""
     job = ", ".join(f"{c.claim}={'|'.join(c.values)}" for c in publisher.conditions)

@@ -21,8 +21,10 @@ from keyless.server.store.admin import Administration
 Handler = Callable[[argparse.Namespace], int]
 
 
-def add_store_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--db`, `--config` and `--json`."""
+def add_store_arguments(parser: argparse.ArgumentParser, *, url: bool = False) -> None:
+    """Add `--db`, `--config` and `--json`; and `--url` to a verb that works over the API, too."""
+    if url:
+        parser.add_argument("--url", metavar="URL", help="a service's inside listener; else the local store")
     parser.add_argument("--db", type=Path, metavar="PATH", help="database file; else the one in the settings")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); else KEYLESS_CONFIG")
     parser.add_argument("--json", action="store_true", help="print JSON")

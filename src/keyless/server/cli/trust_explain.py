@@ -19,10 +19,10 @@ from keyless.server.cli.store_access import add_store_arguments, print_json, pri
 from keyless.server.cli.trust_snapshot import (
     TrustSnapshot,
     open_snapshot,
-    provider_url,
     read_input,
     read_json_object,
 )
+from keyless.server.representations.new_publisher import provider_url
 from keyless.trust.explain import Explanation, Finding
 
 if TYPE_CHECKING:

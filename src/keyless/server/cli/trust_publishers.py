@@ -19,6 +19,7 @@ from keyless.server.cli.store_access import (
     print_table,
     warn,
 )
+from keyless.server.representations.publisher import publisher_json
 from keyless.server.store.admin import NewPublisher
 from keyless.server.store.admin.rules import warnings_for
 from keyless.trust.publisher import Operation
@@ -111,7 +112,7 @@ def _add(options: argparse.Namespace) -> int:
     if options.ttl is not None and options.ttl <= SHORT_TTL_SECONDS:
         warnings.append(f"with tokens of {SHORT_TTL_SECONDS} s or less the Hub's client exchanges again on every call")
     if options.json:
-        print_json({**publisher_text.as_json(publisher), "warnings": warnings})
+        print_json({**publisher_json(publisher), "warnings": warnings})
     else:
         print("\n".join(publisher_text.describe(publisher)))
         if job := publisher_text.job_lines(publisher):
@@ -127,7 +128,7 @@ def _list(options: argparse.Namespace) -> int:
     with open_administration(options) as administration:
         found = administration.publishers(resource)
     if options.json:
-        print_json([publisher_text.as_json(publisher) for publisher in found])
+        print_json([publisher_json(publisher) for publisher in found])
     else:
         print_table(publisher_text.HEADER, [publisher_text.table_row(publisher) for publisher in found])
     return 0
@@ -137,7 +138,7 @@ def _show(options: argparse.Namespace) -> int:
     with open_administration(options) as administration:
         publisher = administration.publisher(options.publisher)
     if options.json:
-        print_json(publisher_text.as_json(publisher))
+        print_json(publisher_json(publisher))
     else:
         print("\n".join(publisher_text.describe(publisher)))
     return 0
@@ -155,7 +156,7 @@ def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
     with open_administration(options) as administration:
         publisher = administration.set_publisher_enabled(options.publisher, enabled=enabled)
     if options.json:
-        print_json(publisher_text.as_json(publisher))
+        print_json(publisher_json(publisher))
     else:
         print(f"{publisher.id} is {'enabled' if enabled else 'disabled; its tokens do not work any more'}")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from keyless.errors import ConfigurationError, MalformedTokenError, UntrustedIssuerError
-from keyless.issuers import PROFILES, profile_for
+from keyless.issuers import profile_for
 from keyless.jose.json import parse_json_object
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource
@@ -67,21 +67,6 @@ def open_snapshot(options: argparse.Namespace) -> Iterator[TrustSnapshot]:
     """
     with open_local(options) as (store, settings), Administration(store, actor=actor()) as administration:
         yield TrustSnapshot(store, administration, settings)
-
-
-def provider_url(provider: str) -> str:
-    """Return the issuer that everybody means by a provider's name.
-
-    Raises:
-        ConfigurationError: There is no such provider, or it has an issuer for each customer.
-    """
-    profile = PROFILES.get(provider)
-    if profile is None or profile.default_url is None:
-        known = ", ".join(kind for kind, found in PROFILES.items() if found.default_url is not None)
-        raise ConfigurationError(
-            f"provider {provider!r} has no issuer of its own", hint=f"Name the issuer's URL, or one of: {known}."
-        )
-    return profile.default_url
 
 
 def read_input(path: str) -> bytes:

@@ -12,7 +12,8 @@ from keyless.errors import ConfigurationError
 from keyless.resource import Resource
 from keyless.server.cli.store_access import add_store_arguments, print_json, visible
 from keyless.server.cli.trust_explain import as_json
-from keyless.server.cli.trust_snapshot import open_snapshot, provider_url, read_input, read_json_object
+from keyless.server.cli.trust_snapshot import open_snapshot, read_input, read_json_object
+from keyless.server.representations.new_publisher import provider_url
 from keyless.trust.claim_table import Job, Result, check, read_table
 from keyless.trust.explain import Explanation
 

@@ -16,6 +16,7 @@ class Router:
         prefix: The path of our public URL, without trailing slash; it stands before every path of the table.
         roots: Further endpoints, at the root whatever the prefix: package registries are on hosts of their own. A path
             that ends in `*` stands for all that begin so.
+        mounts: Whole applications by the first segments of their paths, for example `/api/v1`.
         fallback: Serves the paths that are not ours: the hub that shares our origin.
     """
 
@@ -25,11 +26,13 @@ class Router:
         *,
         prefix: str = "",
         roots: Mapping[str, Mapping[str, Door]] = MappingProxyType({}),
+        mounts: Mapping[str, Door] = MappingProxyType({}),
         fallback: Door | None = None,
     ) -> None:
         self._doors = {prefix + path: dict(methods) for path, methods in doors.items()}
         self._doors |= {path: dict(methods) for path, methods in roots.items() if not path.endswith("*")}
         self._open = [(path[:-1], dict(methods)) for path, methods in roots.items() if path.endswith("*")]
+        self._mounts = {f"{path}/": door for path, door in mounts.items()}
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +43,11 @@ class Router:
         if methods is None and self._open:
             path = scope["path"]
             methods = next((found for start, found in self._open if path.startswith(start)), None)
+        if methods is None and self._mounts:
+            for start, mounted in self._mounts.items():
+                if scope["path"].startswith(start):
+                    await mounted(scope, receive, send)
+                    return
         if methods is None and self._fallback is not None:
             await self._fallback(scope, receive, send)
             return

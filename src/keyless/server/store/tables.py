@@ -327,3 +327,91 @@ audit_anchor = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+# Who may manage trust (D13). An account of a machine can only read.
+principal = Table(
+    "principal",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("oidc_issuer", Text, nullable=True),  # with oidc_subject: who this is at a provider that people sign in with
+    Column("oidc_subject", Text, nullable=True),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    UniqueConstraint("oidc_issuer", "oidc_subject"),
+    CheckConstraint("kind IN ('person', 'machine')", name="kind"),
+    CheckConstraint("state IN ('active', 'disabled')", name="state"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+role = Table(
+    "role",
+    metadata,
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("namespace", Text, nullable=False),  # empty: everywhere
+    PrimaryKeyConstraint("principal_id", "role", "namespace"),
+    CheckConstraint("role IN ('admin', 'owner', 'viewer')", name="role"),
+    CheckConstraint("role <> 'admin' OR namespace = ''", name="admin_everywhere"),
+    Index(None, "role", "namespace"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+login_code = Table(
+    "login_code",
+    metadata,
+    Column("selector", Text, primary_key=True, nullable=False),  # the part of the code that is no secret
+    Column("purpose", Text, nullable=False),
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("tries_left", Integer, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Column("used_at", Number, nullable=True),
+    CheckConstraint("purpose IN ('bootstrap', 'login')", name="purpose"),
+    CheckConstraint("(purpose = 'login') = (principal_id IS NOT NULL)", name="whose"),
+    Index(None, "purpose", "expires_at"),
+    Index(None, "principal_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+login = Table(
+    "login",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=False),
+    Column("access", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False, unique=True),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    CheckConstraint("access IN ('full', 'read')", name="access"),
+    Index(None, "principal_id", "id"),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# The answer of a create that was asked for with an Idempotency-Key, to be given again.
+idempotent_answer = Table(
+    "idempotent_answer",
+    metadata,
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),  # JSON object
+    Column("body", Text, nullable=False),  # JSON
+    Column("expires_at", Number, nullable=False),
+    PrimaryKeyConstraint("principal_id", "key"),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

@@ -6,6 +6,7 @@ running server notices at its next exchange.
 
 from keyless.server.store.admin.administration import Administration
 from keyless.server.store.admin.issuers import NewIssuer
+from keyless.server.store.admin.people import People
 from keyless.server.store.admin.publishers import NewPublisher
 
-__all__ = ["Administration", "NewIssuer", "NewPublisher"]
+__all__ = ["Administration", "NewIssuer", "NewPublisher", "People"]

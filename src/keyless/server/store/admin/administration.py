@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +23,7 @@ from keyless.server.store import tables
 from keyless.server.store.admin import issuers, publishers, resource_servers
 from keyless.server.store.admin.change import Change
 from keyless.server.store.admin.issuers import NewIssuer
-from keyless.server.store.admin.publishers import NewPublisher
+from keyless.server.store.admin.publishers import NewPublisher, PageKey
 from keyless.server.store.engine import READ_ONLY, sqlite_engine
 from keyless.server.store.store import Store
 from keyless.trust.publisher import Publisher
@@ -47,6 +48,45 @@ class Administration:
         self._engine = sqlite_engine(path)
         self._chain = Chain()
         self._lock = threading.Lock()  # one chain, one change at a time
+        self._request_id: str | None = None
+        self._together: Change | None = None
+
+    def acting_as(self, actor: str, *, request_id: str | None = None) -> Self:
+        """Return a view of this object in whose changes the audit names somebody else. Use it from one thread.
+
+        Args:
+            actor: Who the audit names, for example `person:alice`.
+            request_id: The request that the changes come from.
+        """
+        view = copy.copy(self)
+        view._actor, view._request_id, view._together = actor, request_id, None
+        return view
+
+    @contextmanager
+    def together(self) -> Iterator[Change]:
+        """Make one transaction of all that is read and changed within: all of it counts, or nothing.
+
+        Use it on what `acting_as` returned, from one thread.
+        """
+        if self._together is not None:
+            yield self._together
+            return
+        with self._change() as change:
+            self._together = change
+            try:
+                yield change
+            finally:
+                self._together = None
+
+    def now(self) -> int:
+        """Return the time in Unix seconds, as changes record it."""
+        return int(self._clock())
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that reads, within `together` what was changed there already."""
+        with self._read() as connection:
+            yield connection
 
     # --- publishers ---
 
@@ -59,6 +99,18 @@ class Administration:
         """Return the publishers of a resource or of all, whatever their state, oldest first."""
         with self._read() as connection:
             return publishers.find(connection, resource=resource)
+
+    def publisher_page(
+        self,
+        *,
+        namespaces: Collection[str] | None,
+        resource: Resource | None = None,
+        after: Sequence[int | str] | None = None,
+        limit: int = 100,
+    ) -> list[tuple[PageKey, Publisher]]:
+        """Return a page of publishers with their keys; see `publishers.page`."""
+        with self._read() as connection:
+            return publishers.page(connection, namespaces=namespaces, resource=resource, after=after, limit=limit)
 
     def publisher(self, publisher_id: str) -> Publisher:
         """Return one publisher."""
@@ -164,10 +216,13 @@ class Administration:
 
     @contextmanager
     def _change(self) -> Iterator[Change]:
+        if self._together is not None:
+            yield self._together
+            return
         with self._lock, _translated():
             try:
                 with self._engine.begin() as connection:
-                    yield Change(connection, self._chain, self._actor, int(self._clock()))
+                    yield Change(connection, self._chain, self._actor, int(self._clock()), self._request_id)
             except BaseException:
                 self._chain.discard()
                 raise
@@ -175,6 +230,9 @@ class Administration:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
+        if self._together is not None:
+            yield self._together.connection
+            return
         options: dict[str, Any] = {READ_ONLY: True}
         with _translated(), self._engine.connect().execution_options(**options) as connection:
             yield connection

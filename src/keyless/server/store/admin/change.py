@@ -13,12 +13,13 @@ from keyless.server.store import tables
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Hold an open transaction. `at` is Unix seconds, `actor` is who the audit names."""
+    """Hold an open transaction. `at` is Unix seconds, `actor` and `request_id` are what the audit names."""
 
     connection: Connection
     chain: Chain
     actor: str
     at: int
+    request_id: str | None = None
 
     def record(
         self,
@@ -28,21 +29,38 @@ class Change:
         publisher_id: str | None = None,
         issuer_id: int | None = None,
         resource: str | None = None,
+        reason: str | None = None,
         **data: object,
     ) -> None:
         """Write the audit row of this change and let every server know that trust changed."""
+        self.note(event, publisher_id=publisher_id, issuer_id=issuer_id, resource=resource, reason=reason, **data)
+        meta = tables.meta
+        self.connection.execute(update(meta).where(meta.c.key == "trust_version").values(value=meta.c.value + 1))
+
+    def note(
+        self,
+        event: EventKind,
+        /,
+        *,
+        publisher_id: str | None = None,
+        issuer_id: int | None = None,
+        resource: str | None = None,
+        reason: str | None = None,
+        **data: object,
+    ) -> None:
+        """Write the audit row of something that changes no trust: no server has to read anything again."""
         row = AuditEvent(
             at=self.at,
             kind=event.value,
             actor=self.actor,
+            request_id=self.request_id,
             publisher_id=publisher_id,
             issuer_id=issuer_id,
             resource=resource,
+            reason=reason,
             data=event_data(claims=None, details=(), **data),
         )
         self.connection.execute(insert(tables.audit_event), _named(self.chain.link(row)))
-        meta = tables.meta
-        self.connection.execute(update(meta).where(meta.c.key == "trust_version").values(value=meta.c.value + 1))
 
 
 def _named(row: Row) -> dict[str, object]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
 
 from keyless.errors import ConfigurationError
 from keyless.issuers import profile_for
@@ -14,6 +14,7 @@ from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.resource import Resource, ResourceType, parse_resource
 from keyless.server.audit.event import EventKind
 from keyless.server.store import tables
+from keyless.server.store.admin import pages
 from keyless.server.store.admin.change import Change
 from keyless.server.store.admin.rules import check_publisher, check_text, make_condition
 from keyless.server.store.ids import new_publisher_id
@@ -24,6 +25,8 @@ from keyless.trust.publisher import Condition, Operation, Operator, Pin, PinSour
 PIN_FIRST_USE_SECONDS: Final = 7 * 24 * 3600  # D10: an unused offer to pin is withdrawn
 MIN_TTL_SECONDS: Final = 60
 MAX_TTL_SECONDS: Final = 3600  # D7
+
+PageKey = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,40 @@ def find(connection: Connection, *, resource: Resource | None = None) -> list[Pu
     if resource is not None:
         query = query.where(tables.resource.c.path == str(resource))
     return [_make(connection, row) for row in connection.execute(query).all()]
+
+
+def page(
+    connection: Connection,
+    *,
+    namespaces: Collection[str] | None,
+    resource: Resource | None = None,
+    after: Sequence[int | str] | None = None,
+    limit: int,
+) -> list[tuple[PageKey, Publisher]]:
+    """Return a page of publishers by namespace, type and name of their resource, each with its key.
+
+    Args:
+        connection: To read over.
+        namespaces: Only of these; all when `None`.
+        resource: Only of this one.
+        after: The key of the last publisher of the page before.
+        limit: How many at most.
+    """
+    found: list[tuple[PageKey, Publisher]] = []
+    for condition in pages.conditions(connection, namespaces, resource):
+        table, publisher = tables.resource, tables.publisher
+        key = (table.c.namespace_id, table.c.type, table.c.name)
+        # The first one is what an index can start from, the second one is exact.
+        query = _QUERY.where(*condition, tuple_(*key) >= tuple_(*(after or pages.FIRST)[:3]))
+        if after is not None:
+            query = query.where(tuple_(*key, publisher.c.id) > tuple_(*after))
+        query = query.add_columns(table.c.namespace_id).order_by(*key, publisher.c.id).limit(limit - len(found))
+        for row in connection.execute(query).all():
+            made = _make(connection, row)
+            found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))
+        if len(found) == limit:
+            break
+    return found
 
 
 def get(connection: Connection, publisher_id: str) -> Publisher:
