@@ -9,9 +9,33 @@ from pathlib import Path
 import pytest
 
 from keyless.server.app import TokenService
+from keyless.server.database_url import DatabaseLocation
 from keyless.server.settings import Settings
+from keyless.server.store import open_store
 from keyless.testing import Clock, FakeIssuer
 from tests.server.service import PUBLIC_URL, Service
+from tests.support.postgres import PostgresServer, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with a migrated database to copy, `migrated`."""
+    with running_postgres() as server:
+        server.execute("CREATE DATABASE migrated")
+        open_store(server.url("migrated")).close()
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseLocation]:
+    """Where a migrated database of each engine is, or a file that is not there yet."""
+    if request.param == "sqlite":
+        yield tmp_path / "keyless.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.create(template="migrated")
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from keyless.errors import ConfigurationError
 from keyless.secret import Secret
+from keyless.server.database_url import PostgresUrl, parse_location
 
 PREFIX: Final = "KEYLESS_"
 CONFIG_VARIABLE: Final = "KEYLESS_CONFIG"
@@ -42,6 +43,20 @@ def _secret(value: object) -> object:
 
 SecretText = Annotated[
     Secret, BeforeValidator(_secret), PlainSerializer(lambda _secret: "***", return_type=str, when_used="always")
+]
+
+
+def _location(value: object) -> object:
+    try:
+        return parse_location(value) if isinstance(value, str | Path) else value
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+Location = Annotated[
+    Path | PostgresUrl,
+    BeforeValidator(_location),
+    PlainSerializer(str, return_type=str, when_used="always"),  # without the password
 ]
 
 
@@ -84,7 +99,9 @@ class StoreSettings(BaseSettings):
     public_url: str | None = Field(
         default=None, description="Our origin: `iss` of our tokens, `HF_ENDPOINT` and audience of our users."
     )
-    database: Path = Field(default=Path("keyless.db"), description="SQLite file; its directory must exist.")
+    database: Location = Field(
+        default=Path("keyless.db"), description="SQLite file, its directory must exist; or a postgresql:// URL."
+    )
     listen: str = Field(default="127.0.0.1:8080", description="Public listener, host:port; port 0 takes a free one.")
     inside_listen: str = Field(default="127.0.0.1:8081", description="Inside listener: introspection, readiness.")
     key_encryption_key: SecretText | None = Field(
@@ -203,7 +220,7 @@ def _read_file(config: Path) -> dict[str, Any]:
         )
     # Paths in the file are meant from the file's place, not from wherever the service was started.
     for name in ("database", "key_encryption_key_file", "hub_directory", "forward_auth"):
-        if isinstance(values.get(name), str):
+        if isinstance(values.get(name), str) and "://" not in values[name]:
             values[name] = str(config.absolute().parent / values[name])
     return values
 

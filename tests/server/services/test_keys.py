@@ -33,6 +33,11 @@ def store(settings: Settings) -> Iterator[Store]:
         yield opened
 
 
+def key_file(settings: Settings) -> Path:
+    assert isinstance(settings.database, Path)
+    return settings.database.with_name("secret.key")
+
+
 def change(store: Store, statement: str, *values: object) -> None:
     connection = sqlite3.connect(store.path)
     connection.execute(statement, values)
@@ -68,7 +73,7 @@ def test_the_private_part_is_nowhere_on_the_disk(store: Store, settings: Setting
     key = SigningKeys.open(store, settings).active()
     der = key.to_pkcs8()
     scalar = key.material.private_numbers().private_value.to_bytes(32, "big")  # type: ignore[union-attr]
-    files = b"".join(path.read_bytes() for path in settings.database.parent.iterdir())
+    files = b"".join(path.read_bytes() for path in store.path.parent.iterdir())
 
     assert der not in files
     assert scalar not in files
@@ -77,7 +82,7 @@ def test_the_private_part_is_nowhere_on_the_disk(store: Store, settings: Setting
 def test_a_key_of_its_own_is_made_once_and_kept_private(store: Store, settings: Settings) -> None:
     """D21: secret.key beside the database, 0600, whole."""
     SigningKeys.open(store, settings)
-    path = settings.database.with_name("secret.key")
+    path = key_file(settings)
     content = path.read_bytes()
     SigningKeys.open(store, settings)
 
@@ -91,7 +96,7 @@ def test_a_key_of_its_own_is_made_once_and_kept_private(store: Store, settings: 
 def test_a_key_file_that_others_can_touch_is_refused(store: Store, settings: Settings, mode: int) -> None:
     """D21: also when it was private once."""
     SigningKeys.open(store, settings)
-    settings.database.with_name("secret.key").chmod(mode)
+    key_file(settings).chmod(mode)
 
     with pytest.raises(ConfigurationError, match="other users"):
         SigningKeys.open(store, settings)
@@ -101,7 +106,7 @@ def test_a_key_file_that_others_can_touch_is_refused(store: Store, settings: Set
 def test_a_key_file_of_another_user_is_refused(store: Store, settings: Settings) -> None:
     """D21: whoever owns it can change it."""
     SigningKeys.open(store, settings)
-    os.chown(settings.database.with_name("secret.key"), 12345, 12345)
+    os.chown(key_file(settings), 12345, 12345)
 
     with pytest.raises(ConfigurationError, match="another user"):
         SigningKeys.open(store, settings)
@@ -110,7 +115,7 @@ def test_a_key_file_of_another_user_is_refused(store: Store, settings: Settings)
 def test_another_key_encryption_key_stops_the_start(store: Store, settings: Settings) -> None:
     """D21: nothing is overwritten or replaced in silence."""
     SigningKeys.open(store, settings)
-    settings.database.with_name("secret.key").write_bytes(base64.b64encode(bytes(32)))
+    key_file(settings).write_bytes(base64.b64encode(bytes(32)))
 
     with pytest.raises(ConfigurationError, match="can be opened"):
         SigningKeys.open(store, settings)

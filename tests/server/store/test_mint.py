@@ -3,13 +3,13 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import threading
-from pathlib import Path
 
 import pytest
 
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
 from keyless.server.store import Grant, Outcome, Refusal, Verdict
+from keyless.server.store.connection import Connection
 from tests.server.store.world import START, World
 
 
@@ -143,7 +143,7 @@ def hostile(world: World) -> dict[str, Grant]:
         "duplicate id": world.grant(jti="token-1"),
         "wrong type": world.grant(scope=object()),
         "null": world.grant(scope=None),
-        "strict column": world.grant(replay_key="text, not bytes"),
+        "strict column": world.grant(expires_at="not a number"),
         "surrogate in the contact": world.grant(user_agent="curl\udcff"),
         "claims not for json": world.grant(claims={"repository": object()}),
     }
@@ -199,10 +199,7 @@ def test_address_and_user_agent_stand_apart_from_the_chain(world: World) -> None
     world.store.commit([world.grant(address="192.0.2.7", user_agent="x" * 1000)])
 
     assert world.rows("SELECT address, length(user_agent) FROM audit_contact") == [("192.0.2.7", 256)]
-    connection = sqlite3.connect(world.store.path)
-    connection.execute("DELETE FROM audit_contact")
-    connection.commit()
-    connection.close()
+    world.change("DELETE FROM audit_contact")
     assert world.store.verify_chain().intact
 
 
@@ -220,9 +217,9 @@ def test_last_use_is_written_once_a_minute_and_leaves_caches_alone(world: World)
     assert world.store.trust_version() == before
 
 
-def test_a_full_disk_is_an_outage_for_the_batch(world: World, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_outage_for_the_batch(sqlite_world: World) -> None:
     """D9: the database's trouble is 503, not a refusal; when it has room again, the same id token works."""
-    del tmp_path
+    world = sqlite_world
     writer = world.store._write_connection
     pages = writer.execute("PRAGMA page_count").fetchone()[0]
     batch = [world.grant(claims={"ref": "x" * 400}) for _ in range(200)]
@@ -238,8 +235,9 @@ def test_a_full_disk_is_an_outage_for_the_batch(world: World, tmp_path: Path) ->
     assert world.store.verify_chain().intact
 
 
-def test_a_lock_held_too_long_is_an_outage(world: World) -> None:
+def test_a_lock_held_too_long_is_an_outage(sqlite_world: World) -> None:
     """D9: another process may hold the database longer than we wait."""
+    world = sqlite_world
     world.store._write_connection.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -257,10 +255,10 @@ def test_a_lock_held_too_long_is_an_outage(world: World) -> None:
 def test_a_commit_of_unknown_outcome_is_settled_before_anything_else(world: World, reached_the_disk: bool) -> None:
     """D14, T50: nobody got these tokens, so they are revoked and the job's id token is free again."""
 
-    def seal(connection: sqlite3.Connection) -> None:
+    def seal(connection: Connection) -> None:
         if reached_the_disk:
             connection.execute("COMMIT")
-        raise sqlite3.OperationalError("disk I/O error")
+        raise world.store.database.errors[0]("disk I/O error")
 
     grant = world.grant()
     good, world.store._batches._seal = world.store._batches._seal, seal

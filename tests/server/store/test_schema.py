@@ -13,8 +13,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from keyless.errors import ConfigurationError
+from keyless.server.database_url import DatabaseLocation
 from keyless.server.store import migrations, open_store
-from keyless.server.store.engine import sqlite_engine
+from keyless.server.store.database import open_database
+from keyless.server.store.engine import admin_engine
 from keyless.server.store.schema import SCHEMA_VERSION
 from keyless.server.store.tables import metadata
 
@@ -29,11 +31,10 @@ def test_a_new_database_is_private_to_its_owner(tmp_path: Path) -> None:
     assert modes == {0o600}
 
 
-def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
-    """D4: what the migrations leave and what administration expects are the same."""
-    path = tmp_path / "keyless.db"
-    open_store(path).close()
-    engine = sqlite_engine(path)
+def test_the_migrations_make_the_tables_of_the_code(location: DatabaseLocation) -> None:
+    """D4: what the migrations leave and what administration expects are the same, on both engines."""
+    open_store(location).close()
+    engine = admin_engine(open_database(location))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
 

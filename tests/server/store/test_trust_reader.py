@@ -16,7 +16,7 @@ GITHUB = "https://token.actions.githubusercontent.com"
 def keyless(world: World, *argv: str) -> None:
     """Run the command line in a process of its own."""
     program = "import sys; from keyless.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    environment = {**os.environ, "KEYLESS_DATABASE": str(world.store.path)}
+    environment = {**os.environ, "KEYLESS_DATABASE": world.location_text}
     subprocess.run([sys.executable, "-c", program, *argv], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import parse_resource
+from keyless.server.database_url import DatabaseLocation, PostgresUrl
 from keyless.server.store import Grant, Refusal, Store, open_store
 from keyless.server.store.admin import Administration, NewPublisher
 from keyless.trust.publisher import Publisher
@@ -33,14 +33,20 @@ class Clock:
 class World:
     """A store on disk, its administration, one GitHub publisher of `acme/model`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, location: DatabaseLocation) -> None:
         self.clock = Clock()
-        self.store: Store = open_store(path, clock=self.clock)
+        self.location = location
+        self.store: Store = open_store(location, clock=self.clock)
         self.store.ensure_default_resource_server(PUBLIC_URL, "keyless")
         self.admin = Administration(self.store, actor="test")
         self.resource = parse_resource("acme/model")
         self.publisher = self.add_publisher()
         self._numbers = count(1)
+
+    @property
+    def location_text(self) -> str:
+        """Return what a setting names this database by."""
+        return self.location.reveal() if isinstance(self.location, PostgresUrl) else str(self.location)
 
     def add_publisher(self, **changes: Any) -> Publisher:
         fields: dict[str, Any] = {
@@ -89,11 +95,13 @@ class World:
         return Refusal(**{**fields, **changes})
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(self.store.path)
-        try:
+        with closing(self.store.database.connect()) as connection:
             return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
+
+    def change(self, statement: str, *values: object) -> None:
+        """Change rows as an intruder with the database's password would."""
+        with closing(self.store.database.connect()) as connection:
+            connection.execute(statement, values)
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of claims, tokens and grant events."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from keyless.server.store.connection import Connection
 
 _EVENTS: Final = """
 SELECT e.writer, e.sequence, e.at, e.kind, e.actor, e.request_id, e.publisher_id, i.url, e.resource, e.jti,
@@ -14,7 +15,7 @@ SELECT e.writer, e.sequence, e.at, e.kind, e.actor, e.request_id, e.publisher_id
 FROM audit_event e
 LEFT JOIN issuer i ON i.id = e.issuer_id
 LEFT JOIN audit_contact c ON c.writer = e.writer AND c.sequence = e.sequence
-WHERE (? IS NULL OR e.resource = ?)
+{}
 ORDER BY e.id DESC LIMIT ?
 """
 
@@ -40,7 +41,7 @@ class AuditRecord:
     user_agent: str | None
 
 
-def read_events(connection: sqlite3.Connection, *, resource: str | None = None, limit: int = 50) -> list[AuditRecord]:
+def read_events(connection: Connection, *, resource: str | None = None, limit: int = 50) -> list[AuditRecord]:
     """Return the latest events, the newest last.
 
     Args:
@@ -48,7 +49,10 @@ def read_events(connection: sqlite3.Connection, *, resource: str | None = None, 
         resource: Canonical resource, or `None` for all.
         limit: How many.
     """
-    rows = connection.execute(_EVENTS, (resource, resource, limit)).fetchall()
+    if resource is None:
+        rows = connection.execute(_EVENTS.format(""), (limit,)).fetchall()
+    else:
+        rows = connection.execute(_EVENTS.format("WHERE e.resource = ?"), (resource, limit)).fetchall()
     return [
         AuditRecord(**{**dict(zip(_FIELDS, row, strict=True)), "data": json.loads(row[12]) if row[12] else {}})
         for row in reversed(rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keyless.cli.output import report
 from keyless.errors import ConfigurationError, Error
+from keyless.server.database_url import DatabaseLocation, parse_location
 from keyless.server.settings import StoreSettings, load_store_settings
 from keyless.server.store import Store, open_store
 from keyless.server.store.admin import Administration
@@ -25,9 +26,23 @@ def add_store_arguments(parser: argparse.ArgumentParser, *, url: bool = False) -
     """Add `--db`, `--config` and `--json`; and `--url` to a verb that works over the API, too."""
     if url:
         parser.add_argument("--url", metavar="URL", help="a service's inside listener; else the local store")
-    parser.add_argument("--db", type=Path, metavar="PATH", help="database file; else the one in the settings")
+    parser.add_argument(
+        "--db", type=location, metavar="PATH", help="database file or postgresql:// URL; else the one in the settings"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); else KEYLESS_CONFIG")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def location(text: str) -> DatabaseLocation:
+    """Return where an argument says that the database is; for `type=` of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: It is a URL of something else.
+    """
+    try:
+        return parse_location(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_handler(options: argparse.Namespace) -> int:
@@ -51,13 +66,13 @@ def open_local(options: argparse.Namespace, *, create: bool = False) -> Iterator
         ConfigurationError: It does not exist, or cannot be used.
     """
     settings = load_store_settings(options.config)
-    path: Path = options.db or settings.database
-    if not create and not path.exists():
+    where: DatabaseLocation = options.db or settings.database
+    if not create and isinstance(where, Path) and not where.exists():
         raise ConfigurationError(
-            f"there is no database {path}",
+            f"there is no database {where}",
             hint="Name it with --db PATH or --config FILE; keyless serve and keyless trust add make a new one.",
         )
-    with open_store(path) as store:
+    with open_store(where) as store:
         yield store, settings
 
 

@@ -38,15 +38,20 @@ class KeyEncryptionKey:
 def load_key_encryption_key(settings: Settings) -> KeyEncryptionKey:
     """Return the key-encryption key: `KEYLESS_KEY_ENCRYPTION_KEY`, else `key_encryption_key_file`, else `secret.key`.
 
-    The last one is made on first use, beside the database.
+    The last one is made on first use, beside the database file; beside PostgreSQL there is no such place.
 
     Raises:
-        ConfigurationError: It has the wrong shape, or others may read or replace its file.
+        ConfigurationError: There is none, it has the wrong shape, or others may read or replace its file.
     """
     if settings.key_encryption_key is not None:
         return _parse(settings.key_encryption_key.reveal(), "key_encryption_key")
     if settings.key_encryption_key_file is not None:
         return _read(settings.key_encryption_key_file, "key_encryption_key_file")
+    if not isinstance(settings.database, Path):
+        raise ConfigurationError(
+            "a PostgreSQL database needs a key-encryption key that is not in it",
+            hint=f"Set KEYLESS_KEY_ENCRYPTION_KEY or key_encryption_key_file, the same on every replica. {_HINT}",
+        )
     path = settings.database.absolute().with_name(FILE_NAME)
     if not path.exists():
         _create(path)

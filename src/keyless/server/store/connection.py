@@ -1,55 +1,128 @@
-"""Opening SQLite the one way we use it (D4)."""
+"""What the store asks of a database, whichever engine is behind it (D4).
+
+There is one set of SQL texts, written so that both engines take them: `?` stands for a parameter, flags are 0 and 1,
+times are Unix seconds. What the engines do differently - how a transaction begins, what their errors mean, how a change
+of trust is noticed - is the `Database`'s to know.
+"""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Protocol
 
-from keyless.errors import ConfigurationError
-
-BUSY_TIMEOUT_SECONDS: Final = 5.0  # longer than any transaction of ours, shorter than a client's patience
-# The automatic checkpoint runs inside somebody's commit; `Store.checkpoint` does it aside, this is the safety net.
-AUTOCHECKPOINT_PAGES: Final = 8_000
+Parameters = Sequence[Any]
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection in autocommit mode: every transaction is opened and closed by name.
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used; `sqlite3.Cursor` is one."""
 
-    Full sync is the default because a claim on an id token that a power cut forgets is a replay (D14).
+    @property
+    def connection(self) -> Connection:
+        """Return the connection it belongs to."""
+
+    @property
+    def rowcount(self) -> int:
+        """Return how many rows the last statement changed."""
+
+    def execute(self, sql: str, parameters: Parameters = ..., /) -> Cursor:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Sequence[Parameters], /) -> Cursor:
+        """Run one statement for each member of `parameters`."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, or `None`."""
+
+    def fetchall(self) -> list[Any]:
+        """Return the remaining rows."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the remaining rows."""
+
+
+class Connection(Protocol):
+    """The part of a DB-API connection that is used; `sqlite3.Connection` is one.
+
+    It is in autocommit mode: a transaction is opened by one of the `Database`'s texts and closed by name.
     """
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-    try:
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        # Without it, INSERT OR REPLACE would delete an audit row without asking the trigger.
-        connection.execute("PRAGMA recursive_triggers=ON")
-        connection.execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
-    except BaseException:  # the first statement is what finds out that a file is no database
-        connection.close()
-        raise
-    return connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction is open."""
+
+    def cursor(self) -> Cursor:
+        """Return a new cursor."""
+
+    def execute(self, sql: str, parameters: Parameters = ..., /) -> Cursor:
+        """Run one statement on a new cursor."""
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
 
 
-def create_file(path: Path) -> None:
-    """Create the database file, readable by its owner only; leave an existing one alone.
+class TrustWatch(Protocol):
+    """Tells how new a snapshot of trust has to be."""
 
-    SQLite gives its `-wal` and `-shm` files the same mode.
+    def version(self) -> int:
+        """Return a number that grows with every change of trust or keys, by whatever process."""
 
-    Raises:
-        ConfigurationError: The directory does not exist, or the file cannot be created or is no file.
-    """
-    if not path.parent.is_dir():
-        raise ConfigurationError(
-            f"database {path}: its directory does not exist", hint=f"Create it: mkdir -p {path.parent}"
-        )
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if not path.is_file():
-            raise ConfigurationError(f"database {path} is not a file") from None
-    except OSError as error:
-        raise ConfigurationError(f"database {path} cannot be created: {error.strerror}") from error
+    def expire(self) -> None:
+        """Make the next `version` ask the database: something shows that trust has changed."""
+
+    def close(self) -> None:
+        """Stop watching. Idempotent."""
+
+
+class Database(Protocol):
+    """One database of one engine."""
+
+    @property
+    def engine(self) -> Literal["sqlite", "postgresql"]:
+        """Return which engine it is."""
+
+    @property
+    def begin(self) -> str:
+        """Return the text that opens a transaction which writes, beside which no other writes what it reads.
+
+        On SQLite it takes the one write lock; on PostgreSQL it waits for exchanges under way and keeps new ones
+        waiting, so that a change of trust is exact (D16).
+        """
+
+    @property
+    def begin_exchange(self) -> str:
+        """Return the text that opens a transaction of exchanges: beside others of its kind, never beside `begin`."""
+
+    @property
+    def begin_snapshot(self) -> str:
+        """Return the text that opens a transaction which only reads, and all of it as of one moment."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the driver raises."""
+
+    @property
+    def member_errors(self) -> tuple[type[Exception], ...]:
+        """Return what a single member of a batch can be guilty of; everything else is an outage for the whole batch."""
+
+    @property
+    def retryable_errors(self) -> tuple[type[Exception], ...]:
+        """Return what says that the same transaction may well succeed when it is run again."""
+
+    def connect(self, *, read_only: bool = False) -> Connection:
+        """Return a new connection."""
+
+    def watch(self, connection: Connection) -> TrustWatch:
+        """Return what notices changes of trust; `connection` is asked only by the caller of `version`."""
+
+    def ensure_schema(self) -> None:
+        """Bring the database to the schema that this release knows."""
+
+    def tidy(self) -> None:
+        """Do what the engine needs done now and then, making nobody wait."""
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Tell whether an error of either driver says that a key is taken already."""
+    if getattr(error, "sqlstate", None) is not None:
+        return getattr(error, "sqlstate", None) == "23505"
+    return str(getattr(error, "sqlite_errorname", "")) in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
 from keyless.server.audit.chain import INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store.connection import Connection, Cursor
 
 
-def read_seen(connection: sqlite3.Connection | sqlite3.Cursor, issuer_id: int) -> dict[str, str] | None:
+def read_seen(connection: Connection | Cursor, issuer_id: int) -> dict[str, str] | None:
     """Return thumbprint -> key id of the last set that was fetched, or `None` when none was."""
     row = connection.execute("SELECT seen_keys FROM issuer WHERE id = ?", (issuer_id,)).fetchone()
     if row is None or row[0] is None:
@@ -19,7 +19,7 @@ def read_seen(connection: sqlite3.Connection | sqlite3.Cursor, issuer_id: int) -
 
 
 def write_seen(
-    cursor: sqlite3.Cursor, chain: Chain, issuer_id: int, seen: Mapping[str, str], *, at: int, actor: str
+    cursor: Cursor, chain: Chain, issuer_id: int, seen: Mapping[str, str], *, at: int, actor: str
 ) -> frozenset[str] | None:
     """Keep an issuer's keys as they were just fetched, within the caller's transaction.
 

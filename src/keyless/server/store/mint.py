@@ -7,7 +7,6 @@ that the database refuses is found by going through the batch again with a savep
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,6 +15,7 @@ from keyless.errors import UnavailableError
 from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
 from keyless.server.audit.chain import INSERT_EVENT, Chain, Row
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
 from keyless.server.store.pinning import Pinned, pin_first_use
 
@@ -24,20 +24,9 @@ logger = logging.getLogger(__name__)
 STORAGE_REFUSED: Final = "storage_refused"
 """Reason in the audit of a member that the database did not take."""
 LAST_USED_SECONDS: Final = 60  # `last_used_at` is for people; once a minute is enough of them and spares the writes
+MAX_ATTEMPTS: Final = 3  # of a batch that stood in another replica's way
 MAX_TRACKED_PUBLISHERS: Final = 10_000
 MAX_CONTACT_CHARS: Final = 256  # of a user agent; longer ones say nothing more
-
-# What a single member can be guilty of. Everything else sqlite3 raises is an outage for the whole batch.
-_MEMBER_ERRORS: Final = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    UnicodeError,
-    TypeError,
-    ValueError,
-)
 
 _CLAIM: Final = """
 INSERT INTO replay_use (issuer_id, replay_key, n, jti, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -82,18 +71,21 @@ class BatchWriter:
     """Write batches over one connection, which nobody else may use meanwhile. Not thread-safe.
 
     Args:
-        connection: In autocommit mode.
+        database: The engine.
+        connection: One that nobody else uses.
         chain: The audit chain of this process.
         seal: Ends the transaction; another one is handed in to test what happens when a commit's outcome is unknown.
     """
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        database: Database,
+        connection: Connection,
         chain: Chain,
         *,
-        seal: Callable[[sqlite3.Connection], object] = lambda connection: connection.execute("COMMIT"),
+        seal: Callable[[Connection], object] = lambda connection: connection.execute("COMMIT"),
     ) -> None:
+        self._database = database
         self._connection = connection
         self._chain = chain
         self._seal = seal
@@ -108,21 +100,29 @@ class BatchWriter:
             UnavailableError: The database cannot take any of it now. Nothing of the batch counts.
         """
         try:
-            try:
-                return self._write_together(batch)
-            except _MEMBER_ERRORS:
-                self.roll_back()
-                return self._write_one_by_one(batch)
-        except sqlite3.Error as error:
+            for _attempt in range(MAX_ATTEMPTS - 1):
+                try:
+                    return self._write(batch)
+                except self._database.retryable_errors:
+                    self.roll_back()
+            return self._write(batch)
+        except self._database.errors as error:
             self.roll_back()
             raise UnavailableError("the database cannot be written to right now", retry_after=2) from error
         except BaseException:
             self.roll_back()
             raise
 
+    def _write(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        try:
+            return self._write_together(batch)
+        except self._database.member_errors:
+            self.roll_back()
+            return self._write_one_by_one(batch)
+
     def _write_together(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute(self._database.begin_exchange)
         transaction = _Transaction(cursor, self._chain, self._last_used)
         outcomes = [transaction.apply(member) for member in batch]
         transaction.flush()
@@ -131,13 +131,13 @@ class BatchWriter:
 
     def _write_one_by_one(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute(self._database.begin_exchange)
         transaction = _Transaction(cursor, self._chain, self._last_used)
         outcomes = []
         for member in batch:
             try:
                 outcomes.append(transaction.apply_alone(member))
-            except _MEMBER_ERRORS as error:
+            except self._database.member_errors as error:
                 # The type only, no traceback: the message of a codec error quotes the text.
                 logger.error("the database refused request %r: %s", member.request_id, type(error).__name__)  # noqa: TRY400
                 transaction.apply_alone(_failure(member))
@@ -151,7 +151,7 @@ class BatchWriter:
         except BaseException as error:
             # Never retried row by row: the batch may be on the disk already.
             self.unsettled += [member.jti for member in batch if isinstance(member, Grant)]
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, self._database.errors):
                 raise UnavailableError("the database did not confirm the commit", retry_after=2) from error
             raise
         self._chain.confirm()
@@ -164,7 +164,7 @@ class BatchWriter:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
-            except sqlite3.Error:
+            except self._database.errors:
                 logger.exception("a transaction could not be rolled back")
         self._chain.discard()
 
@@ -172,7 +172,7 @@ class BatchWriter:
 class _Transaction:
     """Apply the members of one batch inside the open transaction."""
 
-    def __init__(self, cursor: sqlite3.Cursor, chain: Chain, last_used: dict[str, int]) -> None:
+    def __init__(self, cursor: Cursor, chain: Chain, last_used: dict[str, int]) -> None:
         self._cursor = cursor
         self._execute = cursor.execute
         self._chain = chain

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from keyless.server.store.connection import Cursor
 from keyless.server.store.grants import Grant
 from keyless.trust.publisher import PinSource
 
@@ -32,7 +32,7 @@ class Pinned:
         return grant.publisher_version == self.matched_version and dict(grant.first_use_pins) == dict(self.values)
 
 
-def pin_first_use(cursor: sqlite3.Cursor, grant: Grant) -> Pinned | None:
+def pin_first_use(cursor: Cursor, grant: Grant) -> Pinned | None:
     """Pin the publisher's open ids to those of the grant, within the caller's transaction.
 
     The publisher's version grows, so that whoever matched it unpinned has to match again.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import sqlite3
 from typing import Final
 
 from keyless.resource import PACKAGE_TYPES, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store.connection import Connection, Cursor
 from keyless.server.store.ids import new_credential
 from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, operations_from_text
@@ -54,13 +54,13 @@ def hash_credential(credential: str) -> bytes:
     return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
 
 
-def read_all(connection: sqlite3.Connection) -> tuple[ResourceServer, ...]:
+def read_all(connection: Connection) -> tuple[ResourceServer, ...]:
     """Return all resource servers, the first one made leading."""
     query = f"SELECT {_COLUMNS} FROM resource_server ORDER BY id"  # noqa: S608 - constants
     return tuple(_make(row) for row in connection.execute(query))
 
 
-def find_by_credential(connection: sqlite3.Connection, name: str, credential: Secret) -> ResourceServer | None:
+def find_by_credential(connection: Connection, name: str, credential: Secret) -> ResourceServer | None:
     """Return the resource server of this name, if that is its credential.
 
     Compares in the same way whether or not the name exists (T20).
@@ -72,7 +72,7 @@ def find_by_credential(connection: sqlite3.Connection, name: str, credential: Se
     return _make(row) if equal and stored is not None else None
 
 
-def find_configured(connection: sqlite3.Connection, public_url: str, profile: str) -> ResourceServer | None:
+def find_configured(connection: Connection, public_url: str, profile: str) -> ResourceServer | None:
     """Return the resource server of a URL in the settings if it is there and as the settings say, else `None`."""
     found = next((server for server in read_all(connection) if server.audience == public_url), None)
     if found is None or (found.token_prefix, found.user_token_prefix) != PROFILES[profile]:
@@ -81,7 +81,7 @@ def find_configured(connection: sqlite3.Connection, public_url: str, profile: st
 
 
 def write_configured(
-    cursor: sqlite3.Cursor, chain: Chain, public_url: str, profile: str, *, at: int, actor: str
+    cursor: Cursor, chain: Chain, public_url: str, profile: str, *, at: int, actor: str
 ) -> ResourceServer:
     """Make the resource server of a URL in the settings, or change the one of its kind's name to what they say now.
 
@@ -112,7 +112,7 @@ def write_configured(
     return _make(cursor.execute(query, (name,)).fetchone())
 
 
-def renew_credential(cursor: sqlite3.Cursor, chain: Chain, name: str, *, at: int, actor: str) -> Secret | None:
+def renew_credential(cursor: Cursor, chain: Chain, name: str, *, at: int, actor: str) -> Secret | None:
     """Replace a resource server's credential and return the new one; only its hash is kept."""
     credential = new_credential()
     cursor.execute("UPDATE resource_server SET credential_hash = ? WHERE name = ?", (hash_credential(credential), name))
@@ -124,6 +124,6 @@ def renew_credential(cursor: sqlite3.Cursor, chain: Chain, name: str, *, at: int
     return Secret(credential)
 
 
-def _record(cursor: sqlite3.Cursor, chain: Chain, event: AuditEvent) -> None:
+def _record(cursor: Cursor, chain: Chain, event: AuditEvent) -> None:
     cursor.execute(BUMP_TRUST)
     cursor.execute(INSERT_EVENT, chain.link(event))

@@ -7,56 +7,85 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keyless.errors import ConfigurationError, UnavailableError
-from keyless.server.store.connection import BUSY_TIMEOUT_SECONDS, connect
+from keyless.server.store.connection import Connection, Database
+from keyless.server.store.sqlite import BUSY_TIMEOUT_SECONDS, SqliteDatabase
+
+if TYPE_CHECKING:
+    from keyless.server.store.postgres import PostgresDatabase
 
 SCHEMA_VERSION: Final = "0010"
 """The newest revision in `migrations/versions`."""
 
 
-def schema_version(connection: sqlite3.Connection) -> str | None:
+def schema_version(connection: Connection) -> str | None:
     """Return the database's schema version, or `None` for an empty database."""
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
+    except Exception as error:
+        # Of whichever driver: SQLite says it in words, PostgreSQL with undefined_table.
+        if "no such table" in str(error) or getattr(error, "sqlstate", None) == "42P01":
             return None
         raise
     return None if row is None else str(row[0])
 
 
-def ensure_schema(path: Path) -> None:
-    """Migrate the database at `path` to `SCHEMA_VERSION`, when it is not there yet.
+def ensure_sqlite_schema(database: SqliteDatabase) -> None:
+    """Migrate a database file to `SCHEMA_VERSION`, when it is not there yet.
 
     Raises:
         ConfigurationError: The database was written by a newer release, or is not ours.
         UnavailableError: It is locked by somebody else for too long.
     """
     try:
-        connection = connect(path)
-        try:
+        with closing(database.connect()) as connection:
             _enable_wal(connection)
             version = schema_version(connection)
-        finally:
-            connection.close()
-        if version == SCHEMA_VERSION:
-            return
-        if version is not None and version > SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"database {path} has schema version {version}, newer than this release knows ({SCHEMA_VERSION})",
-                hint="Start the release that wrote it, or restore a backup made before that upgrade.",
-            )
-        _upgrade(path)
+        if _is_behind(database, version):
+            _upgrade(database)
     except sqlite3.OperationalError as error:
-        raise UnavailableError(f"database {path} cannot be opened: {error}") from error
+        raise UnavailableError(f"database {database} cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise ConfigurationError(f"{path} is not a keyless database: {error}") from error
+        raise ConfigurationError(f"{database} is not a keyless database: {error}") from error
 
 
-def _enable_wal(connection: sqlite3.Connection) -> None:
+def ensure_postgres_schema(database: PostgresDatabase) -> None:
+    """Migrate a PostgreSQL database to `SCHEMA_VERSION`, when it is not there yet.
+
+    Raises:
+        ConfigurationError: The database was written by a newer release, or this role may not change its schema.
+        UnavailableError: It does not answer.
+    """
+    import psycopg  # noqa: PLC0415 - the driver is there: `database` is made of it
+
+    try:
+        with closing(database.connect()) as connection:
+            version = schema_version(connection)
+        if _is_behind(database, version):
+            _upgrade(database)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"database {database} has to be migrated to {SCHEMA_VERSION}, and this role may not do that: {error}",
+            hint="Run `keyless db upgrade` with the URL of the role that owns the tables.",
+        ) from None
+    except psycopg.Error as error:
+        raise UnavailableError(f"database {database} cannot be opened: {error}") from None
+
+
+def _is_behind(database: Database, version: str | None) -> bool:
+    if version is not None and version > SCHEMA_VERSION:
+        raise ConfigurationError(
+            f"database {database} has schema version {version}, newer than this release knows ({SCHEMA_VERSION})",
+            hint="Start the release that wrote it, or restore a backup made before that upgrade.",
+        )
+    return version != SCHEMA_VERSION
+
+
+def _enable_wal(connection: Connection) -> None:
     # The switch needs the database for itself and does not wait for the busy time-out on each of its locks.
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
@@ -75,18 +104,23 @@ def _enable_wal(connection: sqlite3.Connection) -> None:
         return
 
 
-def _upgrade(path: Path) -> None:
+def _upgrade(database: Database) -> None:
     import alembic.command  # noqa: PLC0415 - a quarter of a second that a migrated database does not need
     import alembic.config  # noqa: PLC0415 - as above
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - as above
 
-    from keyless.server.store.engine import sqlite_engine  # noqa: PLC0415 - as above
+    from keyless.server.store.engine import migration_engine  # noqa: PLC0415 - as above
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    engine = sqlite_engine(path)
+    engine = migration_engine(database)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, SCHEMA_VERSION)
+    except DBAPIError as error:
+        if error.orig is not None:
+            raise error.orig from None
+        raise
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""The store: one object over one SQLite database, shared by all threads of a process (D4).
+"""The store: one object over one database, shared by all threads of a process (D4).
 
 Two connections: one writes, one reads, each behind its own lock, so that reading trust never waits for a disk.
 Administration (`keyless.server.store.admin`) works beside it over connections of its own.
@@ -7,7 +7,6 @@ Administration (`keyless.server.store.admin`) works beside it over connections o
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,13 +22,15 @@ from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
 from keyless.server.audit.reader import AuditRecord, read_events
 from keyless.server.audit.verify import ChainReport, verify_chain
+from keyless.server.database_url import PostgresUrl
 from keyless.server.store import issuer_keys, resource_servers, tokens
-from keyless.server.store.connection import connect, create_file
-from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState
+from keyless.server.store.connection import Connection, Cursor, Database
+from keyless.server.store.database import open_database
+from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
 from keyless.server.store.mint import BatchWriter
 from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, SigningKeyRow
-from keyless.server.store.schema import ensure_schema
+from keyless.server.store.sqlite import SqliteDatabase
 from keyless.server.store.trust_reader import TrustReader
 from keyless.trust.publisher import Publisher
 
@@ -40,19 +41,18 @@ _KEY_COLUMNS: Final = (
 )
 
 
-def open_store(path: Path | str, *, clock: Callable[[], float] = time.time) -> Store:
-    """Open the database at `path`, creating and migrating it when needed.
+def open_store(location: Path | str | PostgresUrl, *, clock: Callable[[], float] = time.time) -> Store:
+    """Open the database at a path or a `postgresql://` URL, migrating it when needed.
 
-    A new file is readable by its owner only.
+    A file is created when it is missing, readable by its owner only.
 
     Raises:
-        ConfigurationError: The directory is missing, the file is not ours, or a newer release wrote it.
-        UnavailableError: It is locked by somebody else for too long.
+        ConfigurationError: The directory is missing, the database is not ours, or a newer release wrote it.
+        UnavailableError: It is locked by somebody else for too long, or does not answer.
     """
-    path = Path(path).absolute()
-    create_file(path)
-    ensure_schema(path)
-    return Store(path, clock=clock)
+    database = open_database(location)
+    database.ensure_schema()
+    return Store(database, clock=clock)
 
 
 class Store:
@@ -61,17 +61,23 @@ class Store:
     Every method raises `UnavailableError` when the database cannot answer: an outage, never a refusal (D9).
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.path: Final = path
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self.database: Final = database
         self.clock: Final = clock
         self._chain = Chain()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._write_connection = connect(path)
-        self._read_connection = connect(path)
-        self._read_connection.execute("PRAGMA query_only=ON")
-        self._batches = BatchWriter(self._write_connection, self._chain)
-        self._trust = TrustReader(self._read_connection, self._read_lock, clock)
+        self._translated = _Translated(database.errors)
+        self._write_connection = database.connect()
+        self._read_connection = database.connect(read_only=True)
+        self._batches = BatchWriter(database, self._write_connection, self._chain)
+        self._trust = TrustReader(database, self._read_connection, self._read_lock, clock)
+
+    @property
+    def path(self) -> Path:
+        """Return the database file, of a SQLite database."""
+        assert isinstance(self.database, SqliteDatabase)  # noqa: S101 - asked only by who knows the engine
+        return self.database.path
 
     # --- the exchange ---
 
@@ -88,45 +94,52 @@ class Store:
         with self._write_lock:
             self._settle()
             try:
-                return self._batches.write(batch)
+                outcomes = self._batches.write(batch)
             except UnavailableError:
                 try:
                     self._settle()
                 except UnavailableError:
                     logger.warning("a batch without a confirmed commit will be settled before the next one")
                 raise
+        if any(outcome.verdict is Verdict.PUBLISHER_CHANGED for outcome in outcomes):
+            self._trust.expire()  # whoever matches again must not meet the snapshot that misled him
+        return outcomes
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
-        with _Translated():
+        with self._translated:
             return self._trust.issuer_by_url(url)
 
     def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         """Return the publishers in force of this resource and issuer, as of the last commit of any process."""
-        with _Translated():
+        with self._translated:
             return self._trust.publishers(resource, issuer_id)
 
     def publishers_naming(
         self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
     ) -> tuple[Publisher, ...]:
         """Return the publishers in force, of all resources of a type, that name one of these claims with this value."""
-        with _Translated():
+        with self._translated:
             return self._trust.publishers_naming(resource_type, issuer_id, claims)
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return what a publisher is for, or `None` when there is none of that id (D22)."""
-        with _Translated():
+        with self._translated:
             return self._trust.resource_of_publisher(publisher_id)
 
     def token_prefixes(self) -> tuple[str, ...]:
         """Return every prefix that our access tokens may carry (D6)."""
-        with _Translated():
+        with self._translated:
             return self._trust.token_prefixes()
 
     def trust_version(self) -> int:
         """Return a number that grows with each change of trust or signing keys, by whatever process."""
-        with _Translated():
+        with self._translated:
             return self._trust.trust_version()
+
+    def note_trust_changed(self) -> None:
+        """Look at trust anew before the next answer, because this very process has just changed it."""
+        self._trust.expire()
 
     # --- tokens ---
 
@@ -137,7 +150,7 @@ class Store:
 
     def revoke_token(self, jti: str, *, reason: str, request_id: str | None = None, actor: str | None = None) -> bool:
         """Revoke a token; false when it is unknown or was revoked before. The audit row comes with it."""
-        with self._writing() as cursor:
+        with self._writing(alone=False) as cursor:
             return tokens.revoke(
                 cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
             )
@@ -146,7 +159,7 @@ class Store:
         """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
         gone = 0
         while True:
-            with self._writing() as cursor:
+            with self._writing(alone=False) as cursor:
                 count = tokens.purge_expired(cursor, int(self.clock() if now is None else now))
             gone += count
             if count < tokens.PURGE_ROWS:
@@ -154,9 +167,9 @@ class Store:
             time.sleep(0)  # let a waiting exchange take the lock
 
     def checkpoint(self) -> None:
-        """Copy the write-ahead log into the database file without making anybody wait. Call it from a worker thread."""
-        with self._aside() as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        """Do what the engine needs done every second or so, aside from all others. Call it from a worker thread."""
+        with self._translated:
+            self.database.tidy()
 
     # --- resource servers ---
 
@@ -274,7 +287,7 @@ class Store:
     def healthy(self) -> bool:
         """Tell whether the database answers and can be written to, without changing it."""
         try:
-            with self._writing() as cursor:
+            with self._writing(alone=False) as cursor:
                 cursor.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()
         except UnavailableError:
             return False
@@ -283,6 +296,7 @@ class Store:
     def close(self) -> None:
         """Close the connections. Idempotent."""
         with self._write_lock, self._read_lock:
+            self._trust.close()
             self._write_connection.close()
             self._read_connection.close()
 
@@ -293,29 +307,30 @@ class Store:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, _Translated():
+    def _reading(self) -> Iterator[Connection]:
+        with self._read_lock, self._translated:
             yield self._read_connection
 
     @contextmanager
-    def _aside(self) -> Iterator[sqlite3.Connection]:
+    def _aside(self) -> Iterator[Connection]:
         """Give a connection of its own to what takes long, so that no exchange waits for it."""
-        with _Translated(), closing(connect(self.path)) as connection:
+        with self._translated, closing(self.database.connect()) as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Cursor]:
+    def _writing(self, *, alone: bool = True) -> Iterator[Cursor]:
+        """Open a transaction that writes; `alone`, nothing that it reads is changed by others before it ends."""
         with self._write_lock:
             self._settle()
-            with self._transaction() as cursor:
+            with self._transaction(self.database.begin if alone else self.database.begin_exchange) as cursor:
                 yield cursor
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        with _Translated():
+    def _transaction(self, begin: str) -> Iterator[Cursor]:
+        with self._translated:
             cursor = self._write_connection.cursor()
             try:
-                cursor.execute("BEGIN IMMEDIATE")
+                cursor.execute(begin)
                 yield cursor
                 cursor.execute("COMMIT")
             except BaseException:
@@ -327,11 +342,11 @@ class Store:
         """Find out what became of a commit that was not confirmed, before anything else is written (D14)."""
         if not self._batches.unsettled:
             return
-        with _Translated():
+        with self._translated:
             query = "SELECT sequence, hash FROM audit_event WHERE writer = ? ORDER BY sequence DESC LIMIT 1"
             head = self._write_connection.execute(query, (self._chain.writer,)).fetchone()
         self._chain.resume((0, GENESIS) if head is None else (head[0], head[1]))
-        with self._transaction() as cursor:
+        with self._transaction(self.database.begin_exchange) as cursor:
             found = tokens.settle(cursor, self._chain, self._batches.unsettled, at=int(self.clock()))
         if found:
             logger.warning("%d tokens of an unconfirmed commit were revoked before anybody got them", found)
@@ -341,9 +356,12 @@ class Store:
 class _Translated:
     """Turn what the driver raises into an outage. A class, because the exchange enters it several times."""
 
+    def __init__(self, errors: tuple[type[Exception], ...]) -> None:
+        self._errors = errors
+
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, self._errors):
             raise UnavailableError("the database does not answer right now", retry_after=2) from error

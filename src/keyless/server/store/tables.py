@@ -1,16 +1,15 @@
 """The tables, as administration sees them (design: namespaces, publishers, tokens, claims on id tokens, audit).
 
-Portable: SQLite now, PostgreSQL without a change of these definitions. The exchange path names the same columns in its
-own SQL (`mint.py`, `trust_reader.py`); a test compares the migrated database with this module. Times are Unix seconds.
+The same for both engines. The exchange path names the same columns in its own SQL (`mint.py`, `trust_reader.py`); a
+test compares the migrated databases with this module. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -19,15 +18,35 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
 
-# STRICT tables know INTEGER, TEXT and BLOB only; on PostgreSQL these become BIGINT and BOOLEAN.
+# STRICT tables know INTEGER, TEXT and BLOB only; on PostgreSQL these become BIGINT and SMALLINT.
 Number = BigInteger().with_variant(Integer(), "sqlite")
-Flag = Boolean().with_variant(Integer(), "sqlite")
+
+
+class Flag(TypeDecorator[int]):
+    """0 or 1 on both engines, so that the same SQL compares it; a `bool` may be written."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return INTEGER for SQLite's strict tables."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else SmallInteger())
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """Return 0 or 1."""
+        del dialect
+        return None if value is None else int(value)
+
 
 metadata: Final = MetaData(
     naming_convention={
@@ -301,6 +320,7 @@ audit_contact = Table(
     Column("address", Text, nullable=True),
     Column("user_agent", Text, nullable=True),
     PrimaryKeyConstraint("writer", "sequence"),
+    Index(None, "at"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from keyless.server.audit.chain import INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
+from keyless.server.store.connection import Connection, Cursor
 from keyless.server.store.grants import TokenState
 
 PURGE_ROWS: Final = 500  # per transaction: an exchange that waits for it waits a few milliseconds
@@ -15,10 +15,10 @@ TOKEN_ROW_GRACE_SECONDS: Final = 24 * 3600  # an expired token's row stays for a
 
 _STATE: Final = """
 SELECT t.publisher_id, t.resource, t.scope, t.audience, i.url, t.ci_subject, t.issued_at, t.expires_at, t.revoked_at,
-       p.id IS NOT NULL,
-       coalesce(p.enabled, 0) AND (p.expires_at IS NULL OR p.expires_at > ?),
+       CASE WHEN p.id IS NULL THEN 0 ELSE 1 END,
+       CASE WHEN p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?) THEN 1 ELSE 0 END,
        coalesce(i.enabled, 0),
-       coalesce(r.state = 'active' AND n.state = 'active', 0) AND NOT EXISTS (
+       CASE WHEN r.state = 'active' AND n.state = 'active' AND NOT EXISTS (
          SELECT 1
          FROM token_resource x
          LEFT JOIN publisher xp ON xp.id = x.publisher_id
@@ -26,6 +26,7 @@ SELECT t.publisher_id, t.resource, t.scope, t.audience, i.url, t.ci_subject, t.i
          LEFT JOIN namespace xn ON xn.id = xr.namespace_id
          WHERE x.jti = t.jti AND (xp.id IS NULL OR xp.enabled = 0 OR xp.expires_at <= ?
                                   OR xr.id IS NULL OR xr.state <> 'active' OR xn.state <> 'active'))
+         THEN 1 ELSE 0 END
 FROM token t
 LEFT JOIN publisher p ON p.id = t.publisher_id
 LEFT JOIN issuer i ON i.id = t.issuer_id
@@ -43,7 +44,7 @@ DELETE FROM replay_use WHERE (issuer_id, replay_key, n) IN
 _PURGE_TOKENS: Final = "DELETE FROM token WHERE jti IN (SELECT jti FROM token WHERE expires_at < ? LIMIT ?)"
 
 
-def read_token_state(connection: sqlite3.Connection, jti: str, now: int) -> TokenState | None:
+def read_token_state(connection: Connection, jti: str, now: int) -> TokenState | None:
     """Return what is true of a token now, or `None` when it was never issued or its row is gone."""
     row = connection.execute(_STATE, (now, now, jti)).fetchone()
     if row is None:
@@ -70,7 +71,7 @@ def read_token_state(connection: sqlite3.Connection, jti: str, now: int) -> Toke
 
 
 def revoke(
-    cursor: sqlite3.Cursor,
+    cursor: Cursor,
     chain: Chain,
     jti: str,
     *,
@@ -101,7 +102,7 @@ def revoke(
     return True
 
 
-def settle(cursor: sqlite3.Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int:
+def settle(cursor: Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int:
     """Take back tokens whose commit was not confirmed and which therefore nobody received (D14).
 
     Revokes those that did reach the disk, frees their claims so that the job can try again, and records it.
@@ -117,7 +118,7 @@ def settle(cursor: sqlite3.Cursor, chain: Chain, jtis: Sequence[str], *, at: int
     return found
 
 
-def purge_expired(cursor: sqlite3.Cursor, now: int) -> int:
+def purge_expired(cursor: Cursor, now: int) -> int:
     """Delete up to `PURGE_ROWS` claims and as many tokens that are long over; return how many went."""
     cursor.execute(_PURGE_USES, (now, PURGE_ROWS))
     gone = cursor.rowcount

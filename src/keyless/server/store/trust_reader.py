@@ -1,13 +1,12 @@
 """Reading trust for the exchange: issuers and publishers, cached, and never older than the last commit (D4).
 
-Before each answer SQLite is asked whether any other connection committed since (`PRAGMA data_version`: no disk access).
-Inside an event loop once a turn is enough: what a turn works on was received before it began.
-Mints commit all the time; what empties the caches is `meta.trust_version`, which only changes of trust make grow.
+Before each answer the database's `TrustWatch` is asked whether trust has changed. Inside an event loop once a turn is
+enough: what a turn works on was received before it began. Mints commit all the time; what empties the caches is
+`meta.trust_version`, which only changes of trust make grow.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Final, TypeVar
 
 from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.resource import Resource, ResourceType, parse_resource
+from keyless.server.store.connection import Connection, Database
 from keyless.server.store.loop_turn import LoopTurn
 from keyless.server.store.records import ISSUER_COLUMNS, issuer_from_row, operations_from_text
 from keyless.trust.publisher import Condition, Operator, Pin, PinSource, Publisher
@@ -61,17 +61,21 @@ class TrustReader:
     """Answer questions about trust over one connection. Thread-safe.
 
     Args:
-        connection: In autocommit mode, used by nobody else without `lock`.
+        database: The engine.
+        connection: One that only reads, used by nobody else without `lock`.
         lock: Guards the connection and the caches.
         clock: Unix seconds.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: threading.Lock, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, connection: Connection, lock: threading.Lock, clock: Callable[[], float]
+    ) -> None:
+        self._database = database
         self._connection = connection
+        self._watch = database.watch(connection)
         self._lock = lock
         self._clock = clock
         self._turn = LoopTurn()
-        self._data_version = -1
         self._trust_version = -1
         self._issuers: OrderedDict[str, Issuer] = OrderedDict()
         self._prefixes: tuple[str, ...] | None = None
@@ -90,7 +94,8 @@ class TrustReader:
             if (issuer := self._issuers.get(url)) is not None:
                 self._issuers.move_to_end(url)
                 return issuer
-            row = self._connection.execute(_ISSUER, (url,)).fetchone()
+            # PostgreSQL's text holds no NUL.
+            row = None if "\0" in url else self._connection.execute(_ISSUER, (url,)).fetchone()
             if row is None:  # not remembered: outsiders choose these texts
                 return None
             issuer = self._issuers[url] = issuer_from_row(row)
@@ -121,7 +126,7 @@ class TrustReader:
         found: dict[str, Publisher] = {}
         with self._lock:
             connection = self._connection
-            connection.execute("BEGIN")
+            connection.execute(self._database.begin_snapshot)
             try:
                 for pair in claims.items():
                     arguments = (*pair, *pair, issuer_id, resource_type.value, MAX_NAMED)
@@ -148,25 +153,28 @@ class TrustReader:
                 self._prefixes = tuple(sorted({prefix for row in rows for prefix in row}))
             return self._prefixes
 
+    def expire(self) -> None:
+        """Look again before the next answer: something shows that trust has changed."""
+        self._watch.expire()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.close()
+
     def _refresh(self) -> None:
         if self._turn.lasts():
             return
-        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if data_version == self._data_version:
-            self._turn.begin()
-            return
-        trust_version = self._connection.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()[0]
+        trust_version = self._watch.version()
         if trust_version != self._trust_version:
             self._issuers.clear()
             self._publishers.clear()
             self._prefixes = None
-        # In this order: a commit in between is noticed at the next question.
-        self._data_version, self._trust_version = data_version, trust_version
+            self._trust_version = trust_version
         self._turn.begin()
 
     def _load(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         connection = self._connection
-        connection.execute("BEGIN")  # one snapshot for rows, conditions and pins
+        connection.execute(self._database.begin_snapshot)  # one snapshot for rows, conditions and pins
         try:
             rows = connection.execute(_PUBLISHERS, (str(resource), issuer_id)).fetchall()
             return tuple(self._publisher(resource, issuer_id, row) for row in rows)
@@ -198,7 +206,7 @@ class TrustReader:
         )
 
 
-def load_conditions(connection: sqlite3.Connection, publisher_id: str) -> tuple[Condition, ...]:
+def load_conditions(connection: Connection, publisher_id: str) -> tuple[Condition, ...]:
     """Return a publisher's conditions; the rows of one claim are one condition's alternatives."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for claim, operator, value in connection.execute(_CONDITIONS, (publisher_id,)):
@@ -206,7 +214,7 @@ def load_conditions(connection: sqlite3.Connection, publisher_id: str) -> tuple[
     return tuple(Condition(claim, Operator(operator), tuple(vs)) for (claim, operator), vs in grouped.items())
 
 
-def load_pins(connection: sqlite3.Connection, publisher_id: str) -> tuple[Pin, ...]:
+def load_pins(connection: Connection, publisher_id: str) -> tuple[Pin, ...]:
     """Return a publisher's pins."""
     return tuple(
         Pin(claim, value, PinSource(source), pinned_at, lapses_at)

@@ -19,12 +19,14 @@ from keyless.resource import Resource
 from keyless.secret import Secret
 from keyless.server.audit.chain import Chain
 from keyless.server.audit.event import EventKind
+from keyless.server.database_url import PostgresUrl
 from keyless.server.store import tables
 from keyless.server.store.admin import issuers, publishers, resource_servers
 from keyless.server.store.admin.change import Change
 from keyless.server.store.admin.issuers import NewIssuer
 from keyless.server.store.admin.publishers import NewPublisher, PageKey
-from keyless.server.store.engine import READ_ONLY, sqlite_engine
+from keyless.server.store.database import open_database
+from keyless.server.store.engine import READ_ONLY, admin_engine
 from keyless.server.store.store import Store
 from keyless.trust.publisher import Publisher
 
@@ -36,16 +38,19 @@ class Administration:
     answer; then nothing was changed.
 
     Args:
-        store: An open store.
+        store: An open store, or where the database is.
         actor: Who the audit names, for example `cli:alice`.
         clock: Unix seconds; the store's when `None`.
     """
 
-    def __init__(self, store: Store | Path, *, actor: str, clock: Callable[[], float] | None = None) -> None:
-        path = store.path if isinstance(store, Store) else store
+    def __init__(
+        self, store: Store | Path | PostgresUrl, *, actor: str, clock: Callable[[], float] | None = None
+    ) -> None:
+        self._store = store if isinstance(store, Store) else None
+        self._database = store.database if isinstance(store, Store) else open_database(store)
         self._clock = clock or (store.clock if isinstance(store, Store) else time.time)
         self._actor = actor
-        self._engine = sqlite_engine(path)
+        self._engine = admin_engine(self._database)
         self._chain = Chain()
         self._lock = threading.Lock()  # one chain, one change at a time
         self._request_id: str | None = None
@@ -227,6 +232,8 @@ class Administration:
                 self._chain.discard()
                 raise
             self._chain.confirm()
+        if self._store is not None:
+            self._store.note_trust_changed()
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

@@ -13,7 +13,7 @@ down_revision = None
 
 # Frozen here on purpose: a migration must not change when the tables of a later release do.
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-Flag = sa.Boolean().with_variant(sa.Integer(), "sqlite")
+Flag = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
