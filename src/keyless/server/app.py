@@ -23,6 +23,7 @@ from keyless.server.doors.package import Lent, find_door, terms_of
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
+from keyless.server.exchange_protocol import exchange_protocol
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.exchange import ExchangeService
 from keyless.server.services.explain import ExplainService
@@ -117,16 +118,19 @@ class TokenService:
         checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
+        self.token_door = TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
+        path = urlsplit(settings.public_url).path
+        self.public_protocol = exchange_protocol(self.token_door, f"{path}/oauth/token")
         self.public = Router(
             {
-                "/oauth/token": {"POST": TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)},
+                "/oauth/token": {"POST": self.token_door},
                 "/oauth/explain": {"POST": ExplainDoor(explain, public_url=settings.public_url, profile=profile)},
                 "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
                 "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
                 "/.well-known/oauth-authorization-server": {"GET": MetadataDoor(settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
             },
-            prefix=urlsplit(settings.public_url).path,
+            prefix=path,
             roots=roots,
             fallback=mounted[0] if mounted else None,
         )

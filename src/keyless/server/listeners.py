@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
@@ -16,6 +17,15 @@ from keyless.server.doors.http import Door
 
 GRACEFUL_SECONDS: Final = 10  # what runs when the stop comes may finish; an exchange takes milliseconds
 _BACKLOG: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An application, the socket it is served on, and the HTTP protocol class, uvicorn's own when `None`."""
+
+    app: Door
+    sock: socket.socket
+    protocol: type[asyncio.Protocol] | None = None
 
 
 class _Listener(uvicorn.Server):
@@ -52,11 +62,11 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _server(app: Door) -> _Listener:
+def _server(listener: Listener) -> _Listener:
     return _Listener(
         uvicorn.Config(
-            app,
-            http="httptools",
+            listener.app,
+            http=listener.protocol or "httptools",
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -68,11 +78,11 @@ def _server(app: Door) -> _Listener:
     )
 
 
-def serve(listeners: Sequence[tuple[Door, socket.socket]], *, ready: Callable[[], None]) -> None:
+def serve(listeners: Sequence[Listener], *, ready: Callable[[], None]) -> None:
     """Serve each application on its socket until SIGTERM or SIGINT, then finish what runs.
 
     Args:
-        listeners: Application and bound socket.
+        listeners: Applications and bound sockets.
         ready: Called once when all of them accept connections.
     """
     with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -88,8 +98,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop  # type: ignore[no-any-return]
 
 
-async def _serve(listeners: Sequence[tuple[Door, socket.socket]], ready: Callable[[], None]) -> None:
-    servers = [_server(app) for app, _ in listeners]
+async def _serve(listeners: Sequence[Listener], ready: Callable[[], None]) -> None:
+    servers = [_server(listener) for listener in listeners]
 
     def stop() -> None:
         for server in servers:
@@ -99,8 +109,8 @@ async def _serve(listeners: Sequence[tuple[Door, socket.socket]], ready: Callabl
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     async with asyncio.TaskGroup() as group:
-        for server, (_, sock) in zip(servers, listeners, strict=True):
-            group.create_task(server.serve(sockets=[sock]))
+        for server, listener in zip(servers, listeners, strict=True):
+            group.create_task(server.serve(sockets=[listener.sock]))
         while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.01)
         ready()

@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
 
 def _run(config: Path | None, *, check: bool) -> int:
     from keyless.server.app import TokenService
-    from keyless.server.listeners import bind, serve, url_of
+    from keyless.server.listeners import Listener, bind, serve, url_of
     from keyless.server.log import configure_logging
     from keyless.server.settings import load_settings
 
@@ -62,7 +62,7 @@ def _run(config: Path | None, *, check: bool) -> int:
                 print("keyless: settings, store and keys are good", file=sys.stderr)
                 return 0
             serve(
-                [(service.public, public), (service.inside, inside)],
+                [Listener(service.public, public, service.public_protocol), Listener(service.inside, inside)],
                 ready=lambda: print("keyless: ready", file=sys.stderr, flush=True),
             )
         finally:

@@ -25,7 +25,7 @@ from keyless.errors import (
     UnavailableError,
     UnsupportedGrantError,
 )
-from keyless.server.doors.http import BodyTooLargeError, Send, send_json
+from keyless.server.doors.http import BodyTooLargeError, HttpAnswer, Send, json_answer, send_answer
 
 _log = logging.getLogger("keyless.server")
 _MAX_DESCRIPTION_CHARS: Final = 900
@@ -109,10 +109,14 @@ def retry_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 async def send_error(send: Send, error: Exception, profile: ErrorProfile, *, audience: str, request_id: str) -> None:
     """Log an error under its request id and send its answer."""
+    await send_answer(send, error_answer(error, profile, audience=audience, request_id=request_id))
+
+
+def error_answer(error: Exception, profile: ErrorProfile, *, audience: str, request_id: str) -> HttpAnswer:
+    """Log an error under its request id and return its answer."""
     answer = answer_for(error, profile, audience=audience)
     log_error(error, answer, request_id)
-    await send_json(
-        send,
+    return json_answer(
         answer.status,
         {
             "error": answer.error,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from keyless.errors import RequestError
@@ -20,11 +21,21 @@ BODY_SECONDS: Final = 10.0  # a body of 64 KiB takes less on any link that a CI 
 _MAX_USER_AGENT_CHARS: Final = 200
 _encoder: Final = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each answer
 # No cache may keep a token or an answer about one (V19, T103, RFC 6749 section 5.1); nothing here is a page.
-_ALWAYS: Final = (
+ALWAYS: Final = (
     (b"cache-control", b"no-store"),
     (b"pragma", b"no-cache"),
     (b"x-content-type-options", b"nosniff"),
 )
+
+
+@dataclass(slots=True)
+class HttpAnswer:
+    """One whole answer in JSON; `headers` are those beside the ones that every answer of ours carries."""
+
+    status: int
+    body: bytes
+    request_id: str
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class BodyTooLargeError(RequestError):
@@ -44,12 +55,15 @@ def header(scope: Scope, name: bytes) -> str:
 def caller_of(scope: Scope) -> Caller:
     """Return who sent the request, with a new request id."""
     client = scope.get("client")
-    agent = header(scope, b"user-agent")[:_MAX_USER_AGENT_CHARS]
-    return Caller(
-        request_id=os.urandom(12).hex(),
-        address=str(client[0]) if client else None,
-        user_agent="".join(c if c.isprintable() else "?" for c in agent) or None,
-    )
+    return make_caller(str(client[0]) if client else None, header(scope, b"user-agent"))
+
+
+def make_caller(address: str | None, user_agent: str) -> Caller:
+    """Return a caller with a new request id."""
+    agent = user_agent[:_MAX_USER_AGENT_CHARS]
+    if not agent.isprintable():
+        agent = "".join(c if c.isprintable() else "?" for c in agent)
+    return Caller(os.urandom(12).hex(), address, agent or None)
 
 
 async def read_body(scope: Scope, receive: Receive, *, max_bytes: int) -> bytes:
@@ -88,18 +102,29 @@ async def send_json(
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Send one JSON answer with the headers that every answer of ours carries."""
-    body = _encoder.encode(dict(content)).encode("ascii")
+    await send_answer(send, json_answer(status, content, request_id=request_id, headers=headers))
+
+
+def json_answer(
+    status: int, content: Mapping[str, object], *, request_id: str, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> HttpAnswer:
+    """Return one JSON answer."""
+    return HttpAnswer(status, _encoder.encode(dict(content)).encode("ascii"), request_id, tuple(headers))
+
+
+async def send_answer(send: Send, answer: HttpAnswer) -> None:
+    """Send an answer with the headers that every answer of ours carries."""
     await send(
         {
             "type": "http.response.start",
-            "status": status,
+            "status": answer.status,
             "headers": [
                 (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode("ascii")),
-                (b"x-request-id", request_id.encode("ascii")),
-                *_ALWAYS,
-                *headers,
+                (b"content-length", str(len(answer.body)).encode("ascii")),
+                (b"x-request-id", answer.request_id.encode("ascii")),
+                *ALWAYS,
+                *answer.headers,
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": answer.body})

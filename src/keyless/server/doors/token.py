@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
 
-from keyless.server.doors.errors import ErrorProfile, send_error
-from keyless.server.doors.http import Receive, Scope, Send, caller_of, header, read_body, send_json
-from keyless.server.services.exchange import ExchangeService
+from keyless.server.doors.errors import ErrorProfile, error_answer
+from keyless.server.doors.http import HttpAnswer, Receive, Scope, Send, caller_of, header, read_body, send_answer
+from keyless.server.log import GrantLog
+from keyless.server.services.exchange import ExchangeService, IssuedToken
 from keyless.server.services.token_request import MAX_BODY_BYTES, parse_token_request, read_members
+from keyless.server.services.trail import Caller
 
-_log = logging.getLogger("keyless.server")
+MAX_BYTES: Final = MAX_BODY_BYTES
 
 
 class TokenDoor:
     """Read a token request, hand it to the exchange, send what comes back.
+
+    Called as an ASGI application, or by `keyless.server.exchange_protocol` with a request that came in one piece (D17).
 
     Args:
         service: The exchange.
@@ -25,36 +30,39 @@ class TokenDoor:
         self._service = service
         self._public_url = public_url
         self._profile = profile
+        self._grants = GrantLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST."""
         caller = caller_of(scope)
         try:
             body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES)
-            request = parse_token_request(
-                read_members(header(scope, b"content-type"), body), public_url=self._public_url
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            await send_answer(send, self.refusal(error, caller))
+            return
+        await send_answer(send, await self.answer(header(scope, b"content-type"), body, caller))
+
+    async def answer(self, content_type: str, body: bytes, caller: Caller) -> HttpAnswer:
+        """Answer one request whose body is complete and not larger than `MAX_BYTES`; never raises."""
+        try:
+            request = parse_token_request(read_members(content_type, body), public_url=self._public_url)
             issued = await self._service.exchange(request, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
-            await send_error(send, error, self._profile, audience=self._public_url, request_id=caller.request_id)
-            return
-        _log.info(
-            "granted %s publisher=%s resource=%s scope=%s",
-            caller.request_id,
-            issued.publisher_id,
-            issued.resource,
-            issued.scope,
-        )
-        # RFC 8693 section 2.2.1. `Bearer` has its capital: some clients compare it letter by letter.
-        await send_json(
-            send,
-            200,
-            {
-                "access_token": issued.access_token.reveal(),
-                "issued_token_type": issued.issued_token_type,
-                "token_type": "Bearer",
-                "expires_in": issued.expires_in,
-                "scope": issued.scope,
-            },
-            request_id=caller.request_id,
-        )
+            return self.refusal(error, caller)
+        self._grants.write(caller.request_id, issued.publisher_id, str(issued.resource), issued.scope)
+        return HttpAnswer(200, _granted(issued), caller.request_id)
+
+    def refusal(self, error: Exception, caller: Caller) -> HttpAnswer:
+        """Log an error and return its answer."""
+        return error_answer(error, self._profile, audience=self._public_url, request_id=caller.request_id)
+
+
+def _granted(issued: IssuedToken) -> bytes:
+    """Return the body of RFC 8693 section 2.2.1.
+
+    `Bearer` has its capital: some clients compare it letter by letter.
+    """
+    return (
+        f'{{"access_token":{quoted(issued.access_token.reveal())},"issued_token_type":"{issued.issued_token_type}",'
+        f'"token_type":"Bearer","expires_in":{issued.expires_in},"scope":{quoted(issued.scope)}}}'
+    ).encode("ascii")
