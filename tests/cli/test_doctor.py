@@ -108,6 +108,7 @@ def test_json_is_one_stable_document(job: Job) -> None:
         "claims",
         "clock",
         "reachability",
+        "publisher",
         "exchange",
     ]
     assert {tuple(check) for check in document["checks"]} == {("id", "status", "seen", "problem", "fix")}
@@ -163,10 +164,12 @@ def test_a_secret_in_a_variable_for_a_name_is_not_shown() -> None:
 def test_lines_fit_eighty_columns(job: Job) -> None:
     """But for what is to be copied, and what cannot be broken."""
     report = run_cli("doctor", environ=job.github(HF_TOKEN="x" * 40, KEYLESS_TIMOUT="1", HF_OIDC_RESOURCE="a b c"))
-    long = [line for line in report.stdout.splitlines() if len(line) > doctor.COLUMNS]
+    cause, fix, gap, *lines = report.stdout.splitlines()
+    long = [line for line in lines if len(line) > doctor.COLUMNS]
 
     assert long == []
-    assert report.stdout.startswith("!! resource      HF_OIDC_RESOURCE is 'a b c'\n")
+    assert (cause[:18], fix[:5], gap) == ("failed: resource: ", "fix: ", "")
+    assert lines[0] == "!! resource      HF_OIDC_RESOURCE is 'a b c'"
 
 
 def test_lines_to_copy_are_not_broken() -> None:
@@ -189,6 +192,9 @@ def test_marks_and_sentences() -> None:
     )
 
     assert text.splitlines() == [
+        "failed: c: it is so",
+        "fix: Mend it: mend",
+        "",
         "ok a             fine",
         "!  b             odd",
         "      is it so?",
@@ -354,6 +360,6 @@ def test_the_advice_mends_a_refusal(tmp_path: Path) -> None:
             service.stop()
 
     assert (refused.returncode, added.returncode, granted.returncode) == (4, 0, 0), added.stderr
-    assert "reason no_matching_publisher" in " ".join(refused.stdout.split())
+    assert "wants something else for branch (the job's is it's new)" in refused.stdout
     assert "and revoked again" in " ".join(granted.stdout.split())
     assert granted.stdout.splitlines()[-1] == "a token was granted."

@@ -57,6 +57,7 @@ NAMES = [
     "claims",
     "clock",
     "reachability",
+    "publisher",
     "exchange",
 ]
 
@@ -152,8 +153,8 @@ def test_a_good_job_is_ok(github: FakeGitHub, service: Service, issuer: Recordin
     """Everything that can be seen is seen, and nothing is exchanged."""
     checks = examine(job(github, service), issuer)
 
-    assert statuses(checks, Status.OK) == NAMES[:-1]
-    assert statuses(checks, Status.SKIPPED) == ["exchange"]
+    assert statuses(checks, Status.OK) == NAMES[:-2]
+    assert statuses(checks, Status.SKIPPED) == ["publisher", "exchange"]  # this service explains nothing
     assert "--exchange" in checks["exchange"].seen
     assert service.count("/oauth/token") == 0
     assert f"aud {service.url}, iss {issuer.url}, lives 300 s" in checks["id_token"].seen
@@ -342,7 +343,14 @@ def test_offline_asks_nobody(github: FakeGitHub, service: Service) -> None:
     """HF_HUB_OFFLINE means no network."""
     checks = examine(job(github, service, HF_HUB_OFFLINE="1"), exchange=True)
 
-    assert statuses(checks, Status.SKIPPED) == ["id_token", "claims", "clock", "reachability", "exchange"]
+    assert statuses(checks, Status.SKIPPED) == [
+        "id_token",
+        "claims",
+        "clock",
+        "reachability",
+        "publisher",
+        "exchange",
+    ]
     assert (github.mints, service.requests) == (0, [])
     assert checks["exchange"].seen == "not possible: variables failed"
 

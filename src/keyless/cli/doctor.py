@@ -22,7 +22,8 @@ HELP: Final = """\
 usage: keyless doctor [--resource R] [--endpoint URL] [--exchange] [--timeout SECONDS] [--json]
 
 Checks, in the order a token goes: configuration, CI platform and permission, id token, claims, clock, the way to the
-service. Where something is wrong it prints the lines to change in the CI file. Works anywhere, with no configuration.
+service, and which trusted publisher accepts the job. Where something is wrong it prints the lines to change in the CI
+file, the first of them on top. Works anywhere, with no configuration.
 
   --resource R       what the token is for (default: HF_OIDC_RESOURCE)
   --endpoint URL     base URL of the service (default: HF_ENDPOINT, else https://huggingface.co)
@@ -106,11 +107,27 @@ def _seconds(text: str | None) -> float:
 
 
 def as_text(report: Report, *, colour: bool = False) -> str:
-    """Return the report for people, in lines of at most 80 characters but for URLs and lines of a CI file."""
-    lines: list[str] = []
+    """Return the report for people: cause and fix of the first failure, then every check.
+
+    Lines have at most 80 characters, but for those first two, URLs and lines of a CI file.
+    """
+    lines = _head(report)
     for check in report.checks:
         lines += _check_lines(check, colour=colour)
     return "\n".join([*lines, "", *_summary(report)])
+
+
+def _head(report: Report) -> list[str]:
+    """Return what is wrong first and what to do about it, a line each, for a log of which only the top is read."""
+    worst = Status.WARNING if report.ok else Status.FAILED
+    found = [check for check in report.checks if check.status is worst]
+    if not found:
+        return []
+    # A misspelt name explains whatever else is missing.
+    first = next((check for check in found if check.id == "variables"), found[0])
+    # The lines of a CI file stand below each other further down; here they share a line.
+    fix = " ".join(part.removesuffix("\\").strip() for part in (first.fix or "").splitlines())
+    return [f"{worst.value}: {first.id}: {first.problem}", f"fix: {fix}", ""]
 
 
 def _check_lines(check: Check, *, colour: bool) -> list[str]:

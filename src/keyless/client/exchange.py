@@ -305,6 +305,11 @@ def _sentence(
     return f"{_LEG} at {endpoint} {verb} (HTTP {answer.status})" + (f": {told}" if told else "") + suffix, error, reason
 
 
+def refusal_of(answer: Response, *, id_token: str, endpoint: str) -> ExchangeRefusedError:
+    """Return what a refusing answer of the service says, with a hint and without any piece of the id token."""
+    return _refused(answer, id_token=id_token, endpoint=endpoint, request_id=_request_id(answer, id_token))
+
+
 def _refused(answer: Response, *, id_token: str, endpoint: str, request_id: str | None) -> ExchangeRefusedError:
     message, error, reason = _sentence(
         answer, verb="refused", endpoint=endpoint, id_token=id_token, request_id=request_id

@@ -9,10 +9,11 @@ from typing import Final
 from keyless.client.diagnosis import configuration, provider
 from keyless.client.diagnosis.check import Check, Report, Status, scrub, secrets_of, skipped
 from keyless.client.diagnosis.claims import CLAIMS, check_claims
-from keyless.client.diagnosis.clock import ServiceTime, check_clock
+from keyless.client.diagnosis.clock import check_clock
 from keyless.client.diagnosis.exchange import check_exchange, not_tried
 from keyless.client.diagnosis.id_token import ID_TOKEN, IdToken, check_id_token
-from keyless.client.diagnosis.reachability import REACHABILITY, check_reachability
+from keyless.client.diagnosis.publisher import check_publisher, not_asked
+from keyless.client.diagnosis.reachability import REACHABILITY, Answered, check_reachability
 from keyless.client.environment import is_set
 from keyless.client.sources import find_stored_token
 from keyless.errors import Error
@@ -35,8 +36,8 @@ def diagnose(
 ) -> Report:
     """Check everything a keyless token depends on; never raises for what is wrong with the job.
 
-    Without `exchange` nothing is sent to the service but a request for its metadata, and the platform is asked for one
-    id token. The report holds no secret, and no piece of one (S8).
+    Without `exchange` no token is granted: the platform is asked for one id token, the service for its metadata and, if
+    that says it explains, for its verdict on that id token. The report holds no secret, and no piece of one (S8).
 
     Args:
         environ: Variables of the job.
@@ -69,9 +70,16 @@ def diagnose(
         provider_check,
         id_token_check,
         check_claims(id_token.claims) if id_token is not None else skipped(CLAIMS, "no id token to look at"),
-        check_clock(id_token, service, now=now()),
+        check_clock(id_token, None if service is None else service.time, now=now()),
         reach_check,
     ]
+    if not (usable and id_token is not None and base and target and _may_exchange(checks)):
+        publisher_check = not_asked("it takes a resource, an id token and a service that can be reached")
+    elif service is None or not service.explains:
+        publisher_check = not_asked("this service does not say that it explains itself; --exchange would tell")
+    else:
+        publisher_check = check_publisher(id_token, target, base, deadline=deadline, environ=environ)
+    checks.append(publisher_check)
     lacking = next((check.id for check in checks if check.status is Status.FAILED), None)
     if exchange and usable and id_token is not None and base and target and _may_exchange(checks):
         exchange_check, granted = check_exchange(id_token, target, base, deadline=deadline, environ=environ)
@@ -109,7 +117,7 @@ def _id_token(
 
 def _reach(
     base: str | None, deadline: Deadline, environ: Mapping[str, str], now: Callable[[], float], *, offline: bool
-) -> tuple[Check, ServiceTime | None]:
+) -> tuple[Check, Answered | None]:
     if base is None:
         return skipped(REACHABILITY, _NO_ENDPOINT), None
     if offline:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from keyless.client.diagnosis import ci_file
@@ -23,14 +24,23 @@ from keyless.http.url import Url, parse_endpoint, parse_url
 
 REACHABILITY: Final = "reachability"
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+EXPLAIN_PATH: Final = "/oauth/explain"
 _LEG: Final = "the token service"
 _OTHER_CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Hold what else is known of a service that answered: its clock, and whether it explains its verdicts."""
+
+    time: ServiceTime | None
+    explains: bool
+
+
 def check_reachability(
     endpoint: str, *, deadline: Deadline, environ: Mapping[str, str], now: Callable[[], float]
-) -> tuple[Check, ServiceTime | None]:
-    """Say how far a request comes, and what the service says about itself; its time too, when it answered.
+) -> tuple[Check, Answered | None]:
+    """Say how far a request comes, and what the service says about itself; more of it too, when it answered.
 
     Args:
         endpoint: Base URL of the service.
@@ -62,7 +72,9 @@ def check_reachability(
         return _no_answer(error, connected, url, environ), None
     date = answer.headers.get("date")
     told = ServiceTime(date, answer.headers.get("age"), asked_at, now()) if date else None
-    return _judge(answer, endpoint, connected, environ), told
+    document = _document(answer)
+    explains = document.get("issuer") == endpoint and document.get("explain_endpoint") == f"{endpoint}{EXPLAIN_PATH}"
+    return _judge(answer, document, endpoint, connected, environ), Answered(told, explains)
 
 
 def _connect(url: Url, proxy: Proxy | None, deadline: Deadline, environ: Mapping[str, str]) -> tuple[str, Check | None]:
@@ -141,9 +153,22 @@ def _redirected(error: AnswerError, connected: str, environ: Mapping[str, str]) 
     return warning(REACHABILITY, connected, f"{error.message}, so that no token goes astray", fix)
 
 
-def _judge(answer: Response, endpoint: str, connected: str, environ: Mapping[str, str]) -> Check:
+def _document(answer: Response) -> dict[str, object]:
+    """Return what a service publishes about itself, or nothing."""
+    if answer.status != 200:
+        return {}
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _judge(
+    answer: Response, document: Mapping[str, object], endpoint: str, connected: str, environ: Mapping[str, str]
+) -> Check:
     if answer.status == 200:
-        return _judge_metadata(answer.body, endpoint, connected, environ)
+        return _judge_metadata(document, endpoint, connected, environ)
     seen = f"{connected}; HTTP {answer.status}"
     if answer.status >= 500:
         problem = f"the service is failing (HTTP {answer.status})"
@@ -161,13 +186,9 @@ def _judge(answer: Response, endpoint: str, connected: str, environ: Mapping[str
     return ok(REACHABILITY, f"{connected}; reachable, tells nothing about itself (HTTP {answer.status})")
 
 
-def _judge_metadata(body: bytes, endpoint: str, connected: str, environ: Mapping[str, str]) -> Check:
+def _judge_metadata(document: Mapping[str, object], endpoint: str, connected: str, environ: Mapping[str, str]) -> Check:
     """Compare what the service says about itself (RFC 8414 section 3.3: its `issuer` is the URL it was asked at)."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    if not document:
         return ok(REACHABILITY, f"{connected}; reachable, answers with a page instead of its metadata")
     issuer, grants = document.get("issuer"), document.get("grant_types_supported")
     exchanges = isinstance(grants, list) and GRANT_TYPE in grants

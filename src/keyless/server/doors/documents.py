@@ -31,6 +31,7 @@ class MetadataDoor:
             "token_endpoint": f"{public_url}/oauth/token",
             "revocation_endpoint": f"{public_url}/oauth/revoke",
             "jwks_uri": f"{public_url}/oauth/jwks",
+            "explain_endpoint": f"{public_url}/oauth/explain",  # ours: `keyless doctor` asks there
             "grant_types_supported": [TOKEN_EXCHANGE_GRANT],
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["none"],
