@@ -1,4 +1,4 @@
-"""What one token costs a CI job: whole processes, from start to the token on stdout, side by side.
+"""What a token costs a CI job: whole processes, from start to the token on stdout, and calls inside one, side by side.
 
     python bench/cold_token.py [--runs 15] [--quick] [--json]
 
@@ -32,17 +32,30 @@ from harness.machine import Cores, Gate, choose_cores, on_core
 from harness.whole_process import Command, Finished, Launcher, launcher
 
 MIN_RUNS = 11
-PYTHON, KEYLESS, HASHED, SCRIPT, HF = (
+PYTHON, KEYLESS, HASHED, CACHED, SCRIPT, HF = (
     "python -c pass",
     "keyless token",
     "keyless token, hashed CA directory",
+    "python -m keyless token, the job's cached token",
     "curl + jq",
     "hf auth token 2.4.0",
 )
+OURS_INSIDE, HF_INSIDE = "keyless.get_token(), cached", "huggingface_hub.get_token() 2.4.0, cached"
+CALLS = 300_000  # of a cached get_token() in one process: some tenths of a second
+INSIDE = """
+import time
+from {module} import get_token
+get_token()
+begun = time.process_time()
+for _ in range({calls}):
+    get_token()
+print((time.process_time() - begun) / {calls} * 1e9, get_token())
+"""
 RATIOS = (
     ("C1", "tls", KEYLESS, SCRIPT),
     ("C2", "tls", HASHED, SCRIPT),
     ("C3", "tls", KEYLESS, HF),
+    ("C4", "tls", CACHED, PYTHON),
     ("", "tls", KEYLESS, PYTHON),
     ("", "http", KEYLESS, SCRIPT),
     ("", "http", KEYLESS, HF),
@@ -56,7 +69,7 @@ class Series:
 
     transport: str
     command: Command
-    mints_a_token: bool
+    mints_a_token: bool | None  # `None` for a command that is no client at all
     runs: list[Finished] = field(default_factory=list)
 
     def values(self, figure: str) -> list[float]:
@@ -129,11 +142,18 @@ def line_up(
     for kind, scheme in (("http", "http"), ("tls", "https")):
         bundle = {"SSL_CERT_FILE": str(authority.bundle)} if kind == "tls" else {}
         env = job_environment(scheme, ports, request_token, home, **bundle)
-        found.append(Series(kind, Command(PYTHON, [str(client / "python"), "-c", "pass"], env), False))
+        found.append(Series(kind, Command(PYTHON, [str(client / "python"), "-c", "pass"], env), None))
         found.append(Series(kind, Command(KEYLESS, keyless, env), True))
         if kind == "tls" and authority.hashed_directory is not None:
             hashed = job_environment(scheme, ports, request_token, home, SSL_CERT_DIR=str(authority.hashed_directory))
             found.append(Series(kind, Command(HASHED, keyless, hashed), True))
+        if kind == "tls":
+            later = {
+                **env,
+                "RUNNER_TEMP": str(home),
+            }  # emptied with the job, so the job's processes share a token there
+            words = [str(client / "python"), "-m", "keyless", "token"]
+            found.append(Series(kind, Command(CACHED, words, later), False))
         if not without:
             found.append(Series(kind, Command(SCRIPT, script, env), True))
         if hf.exists():
@@ -166,13 +186,38 @@ def counts(ports: Mapping[str, int]) -> dict[str, int]:
 
 def check(entry: Series, done: Finished, before: Mapping[str, int], after: Mapping[str, int]) -> None:
     """Refuse a figure that was not earned."""
-    if not entry.mints_a_token:
+    if entry.mints_a_token is None:
         return
     if ACCESS_TOKEN not in done.stdout.split():
         raise Failed(f"{entry.command.name}: printed {done.stdout[:200]!r} instead of the token")
     made = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {*before, *after}}
-    if {kind: count for kind, count in made.items() if count} != {"mints": 1, "exchanges": 1}:
-        raise Failed(f"{entry.command.name}: asked for {made} instead of one mint and one exchange")
+    expected = {"mints": 1, "exchanges": 1} if entry.mints_a_token else {}
+    if {kind: count for kind, count in made.items() if count} != expected:
+        raise Failed(f"{entry.command.name}: asked for {made} instead of {expected}")
+
+
+def measure_inside(
+    start: Launcher, client: Path, hf: Path, env: Mapping[str, str], home: Path, runs: int
+) -> list[list[float]]:
+    """Return nanoseconds of CPU time for one cached call, ours and theirs, process by process in turn.
+
+    Raises:
+        Failed: A program failed, or had another token.
+    """
+    sides = ((OURS_INSIDE, client / "python", "keyless"), (HF_INSIDE, hf.with_name("python"), "huggingface_hub"))
+    commands = []
+    for name, python, module in sides:
+        program = home / f"inside_{module}.py"
+        program.write_text(INSIDE.format(module=module, calls=CALLS))
+        commands.append(Command(name, [str(python), str(program)], env))
+    figures: list[list[float]] = [[], []]
+    for _ in range(runs):
+        for command, found in zip(commands, figures, strict=True):
+            nanoseconds, token = start.run(command).stdout.split()
+            if token != ACCESS_TOKEN:
+                raise Failed(f"{command.name}: not the token")
+            found.append(float(nanoseconds))
+    return figures
 
 
 def ratios(series: list[Series]) -> list[dict[str, Any]]:
@@ -197,7 +242,9 @@ def ratios(series: list[Series]) -> list[dict[str, Any]]:
     return found
 
 
-def print_report(series: list[Series], missing: list[str], facts: Mapping[str, object]) -> None:
+def print_report(
+    series: list[Series], inside: list[list[float]], missing: list[str], facts: Mapping[str, object]
+) -> None:
     for name, value in facts.items():
         print(f"{name}: {value}")
     for transport in ("http", "tls"):
@@ -218,11 +265,17 @@ def print_report(series: list[Series], missing: list[str], facts: Mapping[str, o
         for row in ratios(series)
     ]
     print(f"\n{table(['ratio, pair by pair', 'wall', 'CPU', 'peak memory'], rows)}")
+    if inside:
+        rows = [[name, spread(found).text()] for name, found in zip((OURS_INSIDE, HF_INSIDE), inside, strict=True)]
+        rows.append([f"C5 {OURS_INSIDE} / the Hub's", ratio(*inside).text(2)])
+        print(f"\n{table(['in one process', 'ns of CPU per call (min-max)'], rows)}")
     for line in missing:
         print(f"\nMISSING  {line}")
 
 
-def as_json(series: list[Series], missing: list[str], facts: Mapping[str, object]) -> dict[str, object]:
+def as_json(
+    series: list[Series], inside: list[list[float]], missing: list[str], facts: Mapping[str, object]
+) -> dict[str, object]:
     figures = ("wall_ms", "cpu_ms", "peak_mib")
     return {
         "facts": facts,
@@ -232,6 +285,7 @@ def as_json(series: list[Series], missing: list[str], facts: Mapping[str, object
             for entry in series
         ],
         "ratios": [row | {figure: row[figure].as_json() for figure in figures} for row in ratios(series)],
+        "inside": {"C5": ratio(*inside).as_json()} if inside else {},
         "missing": missing,
     }
 
@@ -265,20 +319,25 @@ def compare(options: argparse.Namespace, directory: Path, cores: Cores) -> None:
     ):
         series, missing = line_up(client, options.hf, authority, ports, request_token, home)
         floor = start.run(Command("true", ["/bin/true"], environment())).peak_mib
+        later = next(entry for entry in series if entry.command.name == CACHED)
+        start.run(later.command)  # the job's first process, which makes the token
         measure(start, series, ports, runs, gate)
+        has_hf = options.hf.exists()
+        inside = measure_inside(start, client, options.hf, later.command.env, home, runs) if has_hf else []
     facts: dict[str, object] = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "runs of each command": runs,
         "cores": "one, shared with the stub" if cores.shared else "commands on one, stub on the other",
+        "entry points": "the console script `keyless` that pip writes; `python -m keyless` where the row says so",
         "CA bundle": f"{authority.bundle_count} certificates ({authority.bundle_origin}, and our own)",
         "entry point imports re": "yes" if loads_regular_expressions(client / "keyless") else "no",
         "least peak memory that can be seen": f"{floor:.1f} MiB",
         "turns begun on a busy machine": gate.gave_up if gate.patience_seconds else "not checked",
     }
     if options.json:
-        print(json.dumps(as_json(series, missing, facts), indent=2))
+        print(json.dumps(as_json(series, inside, missing, facts), indent=2))
     else:
-        print_report(series, missing, facts)
+        print_report(series, inside, missing, facts)
 
 
 def main() -> int:

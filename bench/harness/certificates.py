@@ -63,14 +63,17 @@ def _system_bundle() -> tuple[bytes, str]:
 
 
 def _hashed(directory: Path, own: Path) -> Path | None:
-    """Lay out a directory as `openssl rehash` does. OpenSSL opens only the one file it needs, so ours is the only."""
+    """Lay out a directory as `openssl rehash` does: the system's, where it has one, and our own in it."""
     openssl = shutil.which("openssl")
     if openssl is None:
         return None
     hashed = directory / "hashed"
     hashed.mkdir()
+    system = ssl.get_default_verify_paths().openssl_capath
+    for known in Path(system).glob("*.0"):
+        (hashed / known.name).symlink_to(known.resolve())
     name = run([openssl, "x509", "-subject_hash", "-noout", "-in", own]).strip()
-    shutil.copy(own, hashed / f"{name}.0")
+    shutil.copy(own, hashed / f"{name}.0", follow_symlinks=False)
     return hashed
 
 

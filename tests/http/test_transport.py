@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from keyless.errors import OIDCConfigurationError, TransportError
-from keyless.http import transport
+from keyless.http import tls, transport
 from keyless.http.deadline import Deadline
 from keyless.http.transport import AnswerError, NotSentError, Response, send
-from tests.support.certificates import make_authority, server_context
+from tests.support.certificates import hashed_directory, make_authority, server_context
 from tests.support.job import make_id_token
 from tests.support.proxy import ConnectProxy
 from tests.support.stub import Answer, StubServer
@@ -201,6 +203,82 @@ def test_a_private_authority_is_trusted_through_ssl_cert_file(monkeypatch: pytes
         assert not caught.value.retryable
         assert "SSL_CERT_FILE" in (caught.value.hint or "")
         assert "SSL_CERT_DIR" in (caught.value.hint or "")
+
+
+def loads_of_the_bundle(monkeypatch: pytest.MonkeyPatch, trusting: Path | None = None) -> list[ssl.SSLContext]:
+    """Count how often OpenSSL's own file and directory are loaded; `trusting` stands for what would be in them."""
+    loaded: list[ssl.SSLContext] = []
+
+    def everything() -> ssl.SSLContext:
+        loaded.append(ssl.create_default_context(cafile=trusting))
+        return loaded[-1]
+
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tls, "_everything", everything)
+    monkeypatch.setattr(tls, "_trusts", {})
+    return loaded
+
+
+@pytest.mark.parametrize("is_default", [False, True], ids=["SSL_CERT_DIR", "the system's"])
+def test_a_hashed_directory_is_enough(monkeypatch: pytest.MonkeyPatch, is_default: bool) -> None:
+    """D18: where OpenSSL finds the authority by its name, no bundle is parsed."""
+    loaded = loads_of_the_bundle(monkeypatch)
+    if is_default:
+        monkeypatch.setattr(tls, "_default_directory", lambda: str(hashed_directory("127.0.0.1")))
+    else:
+        monkeypatch.setenv("SSL_CERT_DIR", f"/nonexistent:{hashed_directory('127.0.0.1')}")
+    with StubServer(tls=server_context()) as server:
+        server.on("/x", Answer(200, b"ok"))
+
+        assert get(f"{server.url}/x").body == b"ok"
+    assert loaded == []
+
+
+def test_the_bundle_counts_where_the_directory_does_not_vouch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both count for OpenSSL: a job's own authority in SSL_CERT_DIR does not make the platform's host untrusted."""
+    loaded = loads_of_the_bundle(monkeypatch, make_authority("127.0.0.1")[0])
+    for file in hashed_directory("127.0.0.2").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with StubServer(tls=server_context()) as server:
+        server.on("/x", Answer(200, b"ok"))
+
+        assert [get(f"{server.url}/x").body for _ in range(3)] == [b"ok"] * 3
+    assert len(loaded) == 1
+
+
+def test_who_neither_vouches_for_stays_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another look never makes a stranger known."""
+    loaded = loads_of_the_bundle(monkeypatch, make_authority("127.0.0.3")[0])
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed_directory("127.0.0.2")))
+    with StubServer(tls=server_context()) as server, pytest.raises(TransportError, match="not trusted"):
+        get(f"{server.url}/x")
+
+    assert len(loaded) == 1
+    assert server.requests == []
+
+
+def test_a_name_that_is_not_the_certificates_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More authorities would not change whose certificate it is."""
+    loaded = loads_of_the_bundle(monkeypatch)
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed_directory("127.0.0.2")))
+    with StubServer(tls=server_context("127.0.0.2")) as server, pytest.raises(TransportError, match="not trusted"):
+        get(f"{server.url}/x")
+
+    assert loaded == []
+
+
+def test_a_file_that_is_named_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSL_CERT_FILE beside a directory: both, at once."""
+    loaded = loads_of_the_bundle(monkeypatch, make_authority("127.0.0.1")[0])
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed_directory("127.0.0.2")))
+    monkeypatch.setenv("SSL_CERT_FILE", str(make_authority("127.0.0.1")[0]))
+    with StubServer(tls=server_context()) as server:
+        server.on("/x", Answer(200, b"ok"))
+
+        assert get(f"{server.url}/x").body == b"ok"
+    assert len(loaded) == 1
 
 
 def test_a_certificate_for_another_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import ipaddress
 import ssl
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -69,6 +70,18 @@ def _signs_certificates() -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+@functools.cache
+def hashed_directory(host: str) -> Path:
+    """Return a directory that holds the authority's certificate under the name by which OpenSSL looks for it."""
+    authority = make_authority(host)[0]
+    directory = authority.parent / "hashed"
+    directory.mkdir()
+    words = ["openssl", "x509", "-subject_hash", "-noout", "-in", str(authority)]
+    name = subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+    (directory / f"{name}.0").write_bytes(authority.read_bytes())
+    return directory
 
 
 def server_context(host: str = "127.0.0.1") -> ssl.SSLContext:

@@ -197,16 +197,20 @@ def _connect(url: Url, proxy: Proxy | None, deadline: Deadline, where: str) -> s
     if url.is_loopback:
         # The name "localhost" is a promise, not a proof: a resolver may say otherwise.
         addresses = [(family, address) for family, address in addresses if is_loopback(str(address[0]))]
-    sock = connect(addresses, deadline)
-    try:
-        if url.scheme == "http":
-            return sock
-        if proxy is not None:
-            _tunnel(sock, url, proxy, deadline, where)
-        return tls.wrap(sock, url.host, deadline)
-    except BaseException:
-        sock.close()
-        raise
+    if url.scheme == "http":
+        return connect(addresses, deadline)
+
+    def open_socket() -> socket.socket:
+        sock = connect(addresses, deadline)
+        try:
+            if proxy is not None:
+                _tunnel(sock, url, proxy, deadline, where)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    return tls.connect_trusted(open_socket, url.host, deadline)
 
 
 def _tunnel(sock: socket.socket, url: Url, proxy: Proxy, deadline: Deadline, where: str) -> None:

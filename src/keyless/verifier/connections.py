@@ -86,14 +86,9 @@ class Connections:
         addresses = resolve(self._url.host, self._url.port, deadline)
         if self._url.is_loopback:  # the name "localhost" is a promise, not a proof
             addresses = [(family, address) for family, address in addresses if is_loopback(str(address[0]))]
-        sock = connect(addresses, deadline)
         if self._url.scheme == "http":
-            return sock
-        try:
-            return tls.wrap(sock, self._url.host, deadline)
-        except BaseException:
-            sock.close()
-            raise
+            return connect(addresses, deadline)
+        return tls.connect_trusted(lambda: connect(addresses, deadline), self._url.host, deadline)
 
     def _converse(self, sock: socket.socket, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
         reusable = False
