@@ -31,9 +31,11 @@ CLIENT_MODULES = [
     "keyless.client.revocation",
     "keyless.client.sources",
     "keyless.http.curl",
+    "keyless.http.grpc",
     "keyless.http.redact",
     "keyless.http.transport",
     "keyless.providers.detect",
+    "keyless.providers.spiffe",
     "keyless.resource",
 ]
 LIST_MODULES = "import sys, json; print(json.dumps(sorted(sys.modules)))"

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from keyless.errors import MintUnavailableError
+from keyless.http.deadline import Deadline
+from keyless.providers.detect import find_mint
 from keyless.testing import FakeCI, FakeIssuer, unverified_claims
 from keyless.testing.aws import ROLE_ARN
 from keyless.testing.azure_devops import AUDIENCE as AZURE_AUDIENCE
@@ -63,6 +66,12 @@ import os
 from databricks.sdk.oidc_token_supplier import AzureDevOpsOIDCTokenSupplier, GitHubOIDCTokenSupplier
 supplier = AzureDevOpsOIDCTokenSupplier() if os.environ.get("TF_BUILD") else GitHubOIDCTokenSupplier()
 print(supplier.get_oidc_token({AUDIENCE!r}))
+"""
+SPIFFE = f"""
+import warnings; warnings.simplefilter("ignore")
+from spiffe import WorkloadApiClient
+with WorkloadApiClient() as client:
+    print(client.fetch_jwt_svid(audience={{{AUDIENCE!r}}}).token)
 """
 TOOLKIT = f"""
 import * as core from "@actions/core";
@@ -222,3 +231,75 @@ def test_boto3(issuer: FakeIssuer, source: str) -> None:
         claims = mint(BOTO3, {**environ, "AWS_DEFAULT_REGION": environ["AWS_REGION"]})
 
     assert (claims["aud"], claims["sub"]) == (AUDIENCE, ROLE_ARN)
+
+
+def test_spiffe(issuer: FakeIssuer) -> None:
+    """The reference client, over Google's gRPC."""
+    with FakeCI.spiffe(issuer) as spire:
+        assert mint(SPIFFE, spire.environ())["aud"] == [AUDIENCE]
+
+
+GRPC_SERVER = """
+import sys
+from concurrent import futures
+import grpc
+
+def field(number, content):
+    size, head = len(content), bytearray([number << 3 | 2])
+    while size >= 128:
+        head.append(size % 128 + 128)
+        size //= 128
+    return bytes([*head, size]) + content
+
+def fetch(request, context):
+    if dict(context.invocation_metadata()).get("workload.spiffe.io") != "true":
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "security header missing from request")
+    if b"forbidden" in request:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued, " + "a long word " * 100)
+    if b"late" in request:
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "late")
+    token = "head." + "x" * (200_000 if b"large" in request else 900) + ".signature"
+    one = field(1, b"spiffe://example.org/builder") + field(2, token.encode()) + field(3, b"hint")
+    other = field(1, b"spiffe://example.org/other") + field(2, b"not.this.one")
+    context.set_trailing_metadata([("x-some", "value")] * 3)
+    return field(1, one) + field(1, other)
+
+server = grpc.server(futures.ThreadPoolExecutor(2))
+handler = grpc.unary_unary_rpc_method_handler(fetch)
+server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("SpiffeWorkloadAPI", {"FetchJWTSVID": handler})])
+server.add_insecure_port("unix:" + sys.argv[1])
+server.start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A workload API on Google's own gRPC server."""
+    path = tmp_path_factory.mktemp("agent") / "api.sock"
+    if not PYTHON.exists():
+        pytest.fail(f"{PYTHON} is missing: run `make journeys`")
+    with subprocess.Popen(
+        [PYTHON, "-c", GRPC_SERVER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield {"SPIFFE_ENDPOINT_SOCKET": f"unix://{path}"}
+        process.terminate()
+
+
+@pytest.mark.parametrize(("audience", "length"), [(AUDIENCE, 900), ("https://large.example.org", 200_000)])
+def test_our_client_on_googles_grpc_server(agent: dict[str, str], audience: str, length: int) -> None:
+    """The way back: HTTP/2 as the real agents speak it, with compressed headers and windows to be opened."""
+    found = find_mint(agent, audience)
+    token = found.mint(audience, deadline=Deadline(10), environ=agent).reveal()
+
+    assert token == "head." + "x" * length + ".signature"
+
+
+@pytest.mark.parametrize(("audience", "words"), [("forbidden", "PermissionDenied"), ("late", "in time")])
+def test_what_googles_grpc_server_refuses(agent: dict[str, str], audience: str, words: str) -> None:
+    """Its status is read out of its trailers."""
+    with pytest.raises(MintUnavailableError, match=words):
+        find_mint(agent, audience).mint(audience, deadline=Deadline(10), environ=agent)

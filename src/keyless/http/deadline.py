@@ -122,7 +122,8 @@ class DeadlineSocket:
             self._sock.close()
 
 
-def _literal_address(host: str, port: int) -> list[Address]:
+def literal_address(host: str, port: int) -> list[Address]:
+    """Return the address that is written out in figures, or nothing where `host` is a name."""
     for family, address in ((socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port, 0, 0))):
         try:
             socket.inet_pton(family, host)
@@ -142,7 +143,7 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
         DeadlineExceededError: The resolver did not answer in time.
         OSError: The name does not resolve (`socket.gaierror`).
     """
-    literal = _literal_address(host, port)
+    literal = literal_address(host, port)
     if literal:
         return literal
     # As bytes an ASCII name does not load the idna codec and its tables.

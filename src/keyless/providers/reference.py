@@ -263,8 +263,7 @@ REFERENCE: Final[Mapping[str, Reference]] = {
     ),
     "spiffe": Reference(
         "`SPIFFE_ENDPOINT_SOCKET`",
-        "`spire-agent api fetch jwt`, because the workload API is gRPC; or a file that `spiffe-helper` keeps, named in "
-        f"`{_FILE}`",
+        f"the workload API (gRPC) on that Unix socket; or a file that `spiffe-helper` keeps, named in `{_FILE}`",
         _OURS,
         "the operator's setting",
         {"SPIFFE_ENDPOINT_SOCKET": "unix:///run/spire/agent/public/api.sock"},
@@ -272,7 +271,7 @@ REFERENCE: Final[Mapping[str, Reference]] = {
         (
             Mistake("A TCP address", {"SPIFFE_ENDPOINT_SOCKET": "tcp://127.0.0.1:8081"}),
             Mistake("No absolute path", {"SPIFFE_ENDPOINT_SOCKET": "unix://run/api.sock"}),
-            Mistake("No spire-agent here", {**_NOWHERE, "SPIFFE_ENDPOINT_SOCKET": "unix:///run/spire/api.sock"}),
+            Mistake("The socket is not mounted", {"SPIFFE_ENDPOINT_SOCKET": "unix:///nonexistent/api.sock"}),
         ),
     ),
 }

@@ -173,12 +173,11 @@ class FakeCI:
         claims: Mapping[str, object] | None = None,
         *,
         registered: bool = True,
-        has_program: bool = True,
     ) -> FakeSpire:
-        """Return a workload with the `spire-agent` program, to be used in a `with` block."""
+        """Return a workload beside SPIRE's agent, to be used in a `with` block."""
         from keyless.testing.spiffe import FakeSpire  # a test pays for its own platform
 
-        return FakeSpire(issuer, claims, registered=registered, has_program=has_program)
+        return FakeSpire(issuer, claims, registered=registered)
 
     @staticmethod
     def variable(
