@@ -151,8 +151,10 @@ def serve_once(folder: Path, answer: bytes) -> dict[str, str]:
 
     def run() -> None:
         with listener, listener.accept()[0] as sock:
-            sock.recv(65_536)
             sock.sendall(answer)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65_536):  # closed with something unread, the answer would be lost
+                pass
 
     threading.Thread(target=run, daemon=True).start()
     return {"SPIFFE_ENDPOINT_SOCKET": f"unix://{folder}/api.sock"}
