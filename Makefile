@@ -97,6 +97,10 @@ journeys-newest: env-dev ## the same with the newest huggingface_hub there is (n
 faults: env-dev ## kills, traces and network namespaces (needs strace and root)
 	@$(PYTEST) -m fault $(ARGS)
 
+.PHONY: guards
+guards: env-dev ## take each check out of a copy of the source: the test that proves it must fail (minutes)
+	@$(BIN)/python -m tests.guards $(ARGS)
+
 .PHONY: fuzz
 fuzz: env-dev ## the property tests with very many examples
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 
@@ -121,6 +122,17 @@ def test_numbers_are_not_taken_modulo_the_order(algorithm: str) -> None:
                         TEXT,
                         b"".join(number.to_bytes(wider, "big") for number in other),
                     )
+
+
+def test_a_number_written_shorter_is_another_spelling() -> None:
+    """V09, T12: where s begins with a zero byte, leaving it out must not give a second signature."""
+    key = signing_key("ES256")
+    texts = (str(number).encode() for number in itertools.count())
+    text, good = next((text, found) for text in texts if (found := sign("ES256", key.material, text))[32] == 0)
+    verify_signature("ES256", key.public_key().material, text, good)
+
+    with pytest.raises(InvalidSignatureError):
+        verify_signature("ES256", key.public_key().material, text, good[:32] + good[33:])
 
 
 @pytest.mark.parametrize("algorithm", ORDERS)

@@ -79,7 +79,7 @@ class _Elsewhere:
 
     def fetch(self, url: str, **_options: object) -> Fetched:
         issuer = url.removesuffix("/.well-known/openid-configuration")
-        return Fetched(json.dumps({"issuer": issuer, "jwks_uri": "https://169.254.169.254/keys"}).encode())
+        return Fetched(json.dumps({"issuer": issuer, "jwks_uri": "https://keys.evil.example/jwks"}).encode())
 
 
 def test_discovery_does_not_lead_to_another_host() -> None:
