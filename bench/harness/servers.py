@@ -89,6 +89,7 @@ def keyless(scene: Scene) -> Iterator[Server]:
         'database = "keyless.db"\n'
         f'listen = "127.0.0.1:{scene.service_port}"\n'
         f'inside_listen = "127.0.0.1:{free_port()}"\n'
+        "max_live_tokens = 0\n"  # one publisher gets all the tokens of a run
     )
     program = beside_python("keyless")
     chosen: list[str | Path] = ["--config", config]

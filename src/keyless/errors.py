@@ -307,6 +307,12 @@ class RateLimitedError(Error):
         self.retry_after = retry_after
 
 
+class TooManyTokensError(RateLimitedError):
+    """The publisher has as many live tokens as it may; `retry_after` is until the first of them ends (T117)."""
+
+    code = "too_many_tokens"
+
+
 # --- managing trust over the network ----------------------------------------------------------------------------------
 
 
@@ -338,3 +344,9 @@ class UnavailableError(Error):
     def __init__(self, message: str, *, retry_after: float = 5.0, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class LockedError(UnavailableError):
+    """The operator stopped everything (T109); nothing is granted until it is unlocked."""
+
+    code = "locked"

@@ -419,3 +419,29 @@ def test_a_repository_of_the_same_owner_is_not_the_owner_proven() -> None:
 def test_the_issuer_of_the_record_is_the_one_compared() -> None:
     """T35: by id, not by spelling."""
     assert differing(verdict(replace(publisher(), issuer_id=9, issuer_url=GITHUB_COM.url))) == ["iss"]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "accepted"),
+    [
+        *[("1", True), ("2", True), ("3", False), ("10", False), ("0", False), ("", False), (None, False)],
+        *[("-1", False), (" 1", False), ("1.0", False), ("\u0661", False), ("9" * 200, False), (True, False)],
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+def test_re_runs_beyond_the_allowed_attempt_are_refused(attempt: object, accepted: bool) -> None:
+    """T76: an old run cannot be run again for a fresh token; a number that is absent or odd is not a first attempt."""
+    record = replace(publisher(is_exactly("branch", "main")), max_run_attempt=2)
+    token = proven(run_attempt=attempt)
+
+    assert verdict(record, token).accepted is accepted
+    assert differing(verdict(record, token)) == ([] if accepted else ["run_attempt"])
+    assert verdict(publisher(is_exactly("branch", "main")), token).accepted
+
+
+def test_a_publisher_that_waited_too_long_for_its_resource_accepts_nothing() -> None:
+    """T93: also where the row is still there."""
+    record = replace(publisher(is_exactly("branch", "main")), pending_until=NOW + 10)
+
+    assert verdict(record, now=NOW + 9).accepted
+    assert not verdict(record, now=NOW + 10).accepted

@@ -75,13 +75,15 @@ def test_every_platforms_ordinary_token_takes_the_quick_way(sample: Sample) -> N
 
 
 def test_a_publisher_without_a_plan_is_judged_in_full() -> None:
-    """M00, T35, D10: switched off, of another issuer, unpinned or waiting for its first use."""
+    """M00, T35, T76, T93, D10: switched off, of another issuer, unpinned, waiting, or counting re-runs."""
     waiting = (Pin("repository_id", None), IDS[1])
     for record in (
         publisher(BRANCH, enabled=False),
         publisher(BRANCH, issuer=OTHER_GITHUB),
         publisher(BRANCH, pins=IDS[:1]),
         publisher(BRANCH, pins=waiting),
+        replace(publisher(BRANCH), max_run_attempt=1),
+        replace(publisher(BRANCH), pending_until=NOW + 1),
     ):
         assert plan_for(record, GITHUB_COM, GITHUB) is None
 

@@ -25,7 +25,7 @@ from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
 from keyless.server.exchange_protocol import exchange_protocol
 from keyless.server.mounted_hub import mount_hub
-from keyless.server.services.exchange import ExchangeService
+from keyless.server.services.exchange import ExchangeService, PublisherLimits
 from keyless.server.services.explain import ExplainService
 from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
@@ -102,6 +102,11 @@ class TokenService:
             committer=self._commit,
             signing_key=self.signing_keys.active,
             token_ttl_seconds=settings.token_ttl_seconds,
+            limits=PublisherLimits(
+                max_live_tokens=settings.max_live_tokens,
+                revoke_oldest=settings.live_tokens_full == "revoke_oldest",
+                max_grants_per_hour=settings.max_grants_per_hour,
+            ),
             clock=clock,
         )
         explain = ExplainService(store=self.store, verification=self._verification, trail=trail, clock=clock)

@@ -111,6 +111,15 @@ class StoreSettings(BaseSettings):
         default=None, description="File with the same; without either, secret.key beside the database."
     )
     token_ttl_seconds: int = Field(default=3600, ge=60, le=3600, description="Lifetime of access tokens.")
+    max_live_tokens: int = Field(
+        default=100, ge=0, le=10_000, description="Live tokens of one publisher at once; 0: any number."
+    )
+    live_tokens_full: Literal["refuse", "revoke_oldest"] = Field(
+        default="refuse", description="What happens to one token more."
+    )
+    max_grants_per_hour: int = Field(
+        default=0, ge=0, description="More tokens than that in an hour pause their publisher; 0: any number."
+    )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")

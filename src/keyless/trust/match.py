@@ -19,6 +19,9 @@ from keyless.trust.plan import plan_for
 from keyless.trust.publisher import Condition, Operator, Pin, Publisher
 
 _NOTHING_TO_PIN: Final[Mapping[str, str]] = MappingProxyType({})
+RUN_ATTEMPT: Final = "run_attempt"
+"""The claim that counts the attempts of a run, where a platform has one."""
+MAX_ATTEMPT_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ def judge_unproven(publisher: Publisher, attributes: Attributes, issuer: Issuer,
         mismatches.append(Mismatch("publisher", "enabled", "disabled"))
     if publisher.expires_at is not None and now >= publisher.expires_at:
         mismatches.append(Mismatch("publisher", "in force", "expired"))
+    if publisher.pending_until is not None and now >= publisher.pending_until:
+        mismatches.append(Mismatch("publisher", "used before its time to wait was over", "lapsed"))
 
     first_use: dict[str, str] = {}
     for pin in publisher.pins:
@@ -122,11 +127,23 @@ def judge_unproven(publisher: Publisher, attributes: Attributes, issuer: Issuer,
         for condition in publisher.conditions
         if not holds(condition, attributes.get(condition.claim), profile)
     ]
+    if publisher.max_run_attempt is not None and not _is_attempt(
+        attributes.get(RUN_ATTEMPT), publisher.max_run_attempt
+    ):
+        expected = f"at most {publisher.max_run_attempt}: this is a re-run"
+        mismatches.append(Mismatch(RUN_ATTEMPT, expected, attributes.get(RUN_ATTEMPT)))
     ids = [*((claim, bound.get(claim)) for claim in required), *((pin.claim, pin.value) for pin in publisher.pins)]
     owner_proven = publisher.issuer_id == issuer.id and all(
         bool(value) and value == attributes.get(claim) for claim, value in ids
     )
     return Verdict(publisher, tuple(mismatches), first_use, owner_proven)
+
+
+def _is_attempt(received: str | None, most: int) -> bool:
+    """Tell whether a run is one of the first so many attempts (T76); an absent or odd number is not."""
+    if not received or not received.isascii() or not received.isdecimal() or len(received) > MAX_ATTEMPT_DIGITS:
+        return False
+    return 1 <= int(received) <= most
 
 
 def _is_exact(condition: Condition) -> bool:

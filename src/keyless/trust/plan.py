@@ -47,7 +47,8 @@ class Plan:
 def plan_for(publisher: Publisher, issuer: Issuer, profile: Profile) -> Plan | None:
     """Return the plan of a publisher, kept beside it; `None` when it has none.
 
-    A publisher that is switched off, of another issuer, waits for its first use, or lacks a required pin has none.
+    A publisher that is switched off, of another issuer, waits for its first use or for its resource, counts re-runs, or
+    lacks a required pin has none.
     """
     memo = publisher.memo
     plan: Plan | None = memo.get("plan")
@@ -70,6 +71,8 @@ def _lay_out(publisher: Publisher, issuer: Issuer, profile: Profile) -> Plan | N
     if (
         publisher.issuer_id != issuer.id
         or not publisher.enabled
+        or publisher.pending_until is not None
+        or publisher.max_run_attempt is not None
         or len(pinned) != len(publisher.pins)
         or not all(bound.get(claim) for claim in required)
     ):

@@ -66,6 +66,9 @@ class Publisher:
 
     `version` grows with every change; a mint only succeeds against the version that was matched (D16).
     `ttl_seconds` is the publisher's own token lifetime or `None` for the door's default. Times are Unix seconds.
+    `pending_until` is set while its resource does not exist yet (T93). `max_live_tokens` and `max_grants_per_hour` are
+    `None` for the service's own, 0 for any number (T78, T117); `max_run_attempt` refuses later re-runs (T76). A paused
+    publisher is not enabled, and `paused_reason` says why.
     """
 
     id: str
@@ -86,5 +89,11 @@ class Publisher:
     created_by: str = ""
     created_at: int = 0
     last_used_at: int | None = None
+    pending_until: int | None = None
+    max_live_tokens: int | None = None
+    max_grants_per_hour: int | None = None
+    max_run_attempt: int | None = None
+    paused_at: int | None = None
+    paused_reason: str | None = None
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was worked out from the other fields, kept by whoever worked it out."""

@@ -30,7 +30,7 @@ from itertools import count
 world.clock = time.time
 world.store = open_store(sys.argv[1])
 world.publisher = world.store.publishers(module.parse_resource("acme/model"), 1)[0]
-world._numbers = count()
+world.numbers = count()
 while True:
     batch = [world.grant(jti=new_jti(time.time()), replay_key=secrets.token_bytes(32)) for _ in range(8)]
     world.store.commit(batch)

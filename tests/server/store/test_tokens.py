@@ -35,9 +35,15 @@ def test_an_unknown_token_has_no_state(world: World) -> None:
     assert world.store.token_state("unknown") is None
 
 
-@pytest.mark.parametrize("change", ["revoked", "expired", "removed", "disabled", "issuer off", "resource locked"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("revoked", "expired", "removed", "disabled", "issuer off"),
+        *("resource locked", "namespace locked", "all locked"),
+    ],
+)
 def test_a_token_dies_with_any_part_of_its_trust(world: World, change: str) -> None:
-    """V20, T91, D16: at the next question, whatever was withdrawn."""
+    """V20, T91, T109, D16: at the next question, whatever was withdrawn."""
     jti = mint(world)
     assert live(world, jti)
     match change:
@@ -51,8 +57,12 @@ def test_a_token_dies_with_any_part_of_its_trust(world: World, change: str) -> N
             world.admin.set_publisher_enabled(world.publisher.id, enabled=False)
         case "issuer off":
             world.admin.set_issuer_enabled(world.publisher.issuer_url, enabled=False)
-        case _:
+        case "resource locked":
             world.admin.set_resource_state(world.resource, "locked")
+        case "namespace locked":
+            world.admin.set_namespace_locked("acme", locked=True)
+        case _:
+            world.admin.set_all_locked(locked=True)
 
     assert not live(world, jti)
 

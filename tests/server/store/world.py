@@ -41,7 +41,7 @@ class World:
         self.admin = Administration(self.store, actor="test")
         self.resource = parse_resource("acme/model")
         self.publisher = self.add_publisher()
-        self._numbers = count(1)
+        self.numbers = count(1)
 
     @property
     def location_text(self) -> str:
@@ -61,7 +61,7 @@ class World:
         return self.add_publisher(claims={"repository": [repository]}, pins={}, pin_first_use=True)
 
     def grant(self, **changes: Any) -> Grant:
-        number = next(self._numbers)
+        number = next(self.numbers)
         publisher = changes.pop("publisher", self.publisher)
         now = int(self.clock())
         fields: dict[str, Any] = {
@@ -87,7 +87,7 @@ class World:
         fields: dict[str, Any] = {
             "reason": "no_matching_publisher",
             "issuer_id": self.publisher.issuer_id,
-            "request_id": f"request-{next(self._numbers)}",
+            "request_id": f"request-{next(self.numbers)}",
             "at": int(self.clock()),
             "resource": str(self.resource),
             "ci_subject": "repo:evil/fork:ref:refs/heads/main",

@@ -13,7 +13,7 @@ from keyless.oidc.issuer import ReplayMode
 from keyless.resource import parse_resource
 from keyless.server.representations.fields import Closed, Moment, Text, Url
 from keyless.server.store.admin import NewPublisher
-from keyless.server.store.admin.publishers import MAX_TTL_SECONDS, MIN_TTL_SECONDS
+from keyless.server.store.admin.description import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from keyless.server.store.admin.rules import MAX_ALTERNATIVES, MAX_CONDITIONS
 from keyless.trust.publisher import Operation
 

@@ -13,7 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keyless.errors import ClaimError, NoMatchingPublisherError, ReplayedTokenError, RequestError, UnavailableError
+from keyless.errors import (
+    ClaimError,
+    LockedError,
+    NoMatchingPublisherError,
+    ReplayedTokenError,
+    RequestError,
+    TooManyTokensError,
+    UnavailableError,
+)
 from keyless.jose.signing import SigningKey
 from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS, VerifiedIdToken
 from keyless.oidc.issuer import ReplayMode
@@ -32,6 +40,15 @@ from keyless.verifier.access_token import ACCESS_TOKEN_TYP, access_token_claims
 
 MAX_TOKEN_TTL_SECONDS: Final = 3600  # D7
 _MAX_MATCH_ATTEMPTS: Final = 3  # a publisher edited between match and commit is matched again, not refused (D16)
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherLimits:
+    """Hold what a publisher may have where it says nothing of its own; 0 is any number (T78, T117)."""
+
+    max_live_tokens: int = 0
+    revoke_oldest: bool = False
+    max_grants_per_hour: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,7 @@ class ExchangeService:
         committer: Makes grants durable.
         signing_key: Returns the key that signs now.
         token_ttl_seconds: Lifetime where the publisher sets none (D7).
+        limits: Of publishers that set none.
         clock: Unix seconds.
     """
 
@@ -75,6 +93,7 @@ class ExchangeService:
         committer: Committer,
         signing_key: Callable[[], SigningKey],
         token_ttl_seconds: int = MAX_TOKEN_TTL_SECONDS,
+        limits: PublisherLimits = PublisherLimits(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._public_url = public_url
@@ -84,6 +103,7 @@ class ExchangeService:
         self._trail = trail
         self._committer = committer
         self._signing_key = signing_key
+        self._limits = limits
         self._clock = clock
 
     async def exchange(self, request: TokenRequest, caller: Caller, terms: Terms | None = None) -> IssuedToken:
@@ -99,6 +119,7 @@ class ExchangeService:
             TokenError: The id token is not acceptable; subclasses say why.
             NoMatchingPublisherError: It is genuine, and nothing trusts it with the resource.
             ReplayedTokenError: It was exchanged before, as often as its issuer's rule allows.
+            TooManyTokensError: The publisher has as many live tokens as it may. The id token stays unused.
             UnavailableError: We cannot tell, because something we depend on is down. Nothing was granted.
         """
         terms = terms or self._hub
@@ -117,6 +138,8 @@ class ExchangeService:
                     return issued
                 case Verdict.REPLAYED:
                     raise _replayed(mode, outcome, self._clock())
+                case Verdict.TOO_MANY_TOKENS:
+                    raise _too_many(outcome, self._clock())
                 case Verdict.PUBLISHER_CHANGED:
                     continue
                 case Verdict.FAILED | Verdict.RECORDED:
@@ -128,7 +151,11 @@ class ExchangeService:
     ) -> tuple[IssuedToken, ReplayMode, Outcome]:
         now = int(self._clock())
         token = identity.token
-        selection = select_publishers(self._store, request, identity, now=now)
+        try:
+            selection = select_publishers(self._store, request, identity, now=now)
+        except LockedError as locked:
+            await self._trail.record(locked.code, candidate, request, caller)
+            raise
         resource, chosen = selection.resource, selection.accepted
         if resource is None or chosen is None or resource.type not in terms.resource_types:
             error = _no_match(selection, request, identity)
@@ -164,6 +191,10 @@ class ExchangeService:
             expires_at=now + ttl_seconds,
             also=tuple(Covered(str(p.resource), p.id, p.version) for p in companions),
             first_use_pins=dict(chosen.first_use_pins),
+            pending=publisher.pending_until is not None,
+            max_live_tokens=_own(publisher.max_live_tokens, self._limits.max_live_tokens),
+            revoke_oldest=self._limits.revoke_oldest,
+            max_grants_per_hour=_own(publisher.max_grants_per_hour, self._limits.max_grants_per_hour),
             request_id=caller.request_id,
             claims=proven_claims(identity),
             address=caller.address,
@@ -205,6 +236,17 @@ def _narrowed(operations: Sequence[Operation], asked: frozenset[str]) -> tuple[O
     """Return the publisher's operations, or those of them that the caller asked for (RFC 6749 section 3.3)."""
     wanted = tuple(operation for operation in operations if operation.value in asked)
     return wanted or tuple(operations)  # words we do not know are ignored; the answer's `scope` says what was given
+
+
+def _own(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _too_many(outcome: Outcome, now: float) -> TooManyTokensError:
+    return TooManyTokensError(
+        "the trusted publisher has as many live tokens as it may; it gets one more when one of them ends or is revoked",
+        retry_after=max(1.0, (outcome.room_at or now) - now),
+    )
 
 
 def _replayed(mode: ReplayMode, outcome: Outcome, now: float) -> ReplayedTokenError:

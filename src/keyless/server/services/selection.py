@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from keyless.errors import NoMatchingPublisherError
+from keyless.errors import LockedError, NoMatchingPublisherError
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import Resource, ResourceType
 from keyless.server.services.token_request import TokenRequest
@@ -17,6 +17,7 @@ from keyless.trust.publisher import Publisher
 MAX_COVERED: Final = 25  # packages of one token, where a protocol cannot name the one it is for (T90)
 # Two publishers grant together only where they would trust the same jobs (PyPI: "one publisher, many projects").
 _JOB_CLAIMS: Final = frozenset({"workflow", "workflow_ref", "job_workflow_ref", "ci_config_ref_uri", "environment"})
+LOCKED_RETRY_SECONDS: Final = 60.0  # a person has to act
 
 
 class PublisherSource(Protocol):
@@ -24,6 +25,9 @@ class PublisherSource(Protocol):
 
     def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         """Return the usable publishers of a resource for one issuer."""
+
+    def all_locked(self) -> bool:
+        """Tell whether the operator stopped everything."""
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return the resource of a publisher, for callers that name the publisher (D22)."""
@@ -65,6 +69,7 @@ class Selection:
             for verdict in reversed(self.verdicts)
             if verdict.accepted
             and not verdict.first_use_pins
+            and verdict.publisher.pending_until is None
             and verdict.publisher.resource != leading.publisher.resource
             and _job(verdict.publisher) == _job(leading.publisher)
         }
@@ -89,7 +94,13 @@ def _job(publisher: Publisher) -> tuple[object, ...]:
 def select_publishers(
     source: PublisherSource, request: TokenRequest, identity: ProvenIdentity, *, now: int
 ) -> Selection:
-    """Judge the publishers that the request means, never whatever else matches (D22, T90)."""
+    """Judge the publishers that the request means, never whatever else matches (D22, T90).
+
+    Raises:
+        LockedError: Nobody gets anything now (T109).
+    """
+    if source.all_locked():
+        raise LockedError("everything is locked by the operator", retry_after=LOCKED_RETRY_SECONDS)
     if request.resource_type is not None:
         return _select_packages(source, request.resource_type, identity, now=now)
     resource = request.resource

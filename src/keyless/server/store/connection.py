@@ -97,6 +97,10 @@ class Database(Protocol):
         """Return the text that opens a transaction which only reads, and all of it as of one moment."""
 
     @property
+    def row_lock(self) -> str:
+        """Return what a SELECT ends with to keep others from the row it reads; empty where only one can write."""
+
+    @property
     def errors(self) -> tuple[type[Exception], ...]:
         """Return what the driver raises."""
 

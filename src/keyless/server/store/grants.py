@@ -38,6 +38,10 @@ class Grant:
         expires_at: Unix seconds.
         also: Further packages that the token is for, each by its own publisher; none for most tokens.
         first_use_pins: Ids that this use pins; empty unless the publisher waits for its first use (D10).
+        pending: The publisher waits for its resource to exist; this use brings it into being (T93).
+        max_live_tokens: How many tokens of the publisher may be live at once; `None` or 0: any number (T117).
+        revoke_oldest: Make room by revoking the one that ends first, instead of granting nothing.
+        max_grants_per_hour: More than that in an hour pause the publisher; `None` or 0: any number (T78).
         request_id: Names the request in log and audit.
         claims: The id token's allow-listed claims, for the audit (D15).
         address: The caller's network address, kept apart from the audit chain; or `None`.
@@ -60,6 +64,10 @@ class Grant:
     request_id: str
     also: tuple[Covered, ...] = ()
     first_use_pins: Mapping[str, str] = field(default_factory=dict)
+    pending: bool = False
+    max_live_tokens: int | None = None
+    revoke_oldest: bool = False
+    max_grants_per_hour: int | None = None
     claims: Mapping[str, str] = field(default_factory=dict)
     address: str | None = None
     user_agent: str | None = None
@@ -104,6 +112,7 @@ class Verdict(StrEnum):
     GRANTED = "granted"
     REPLAYED = "replayed"
     PUBLISHER_CHANGED = "publisher_changed"  # version, enabled, expiry, resource or issuer: match again, or refuse
+    TOO_MANY_TOKENS = "too_many_tokens"  # the publisher has as many live ones as it may (T117)
     RECORDED = "recorded"  # a `Refusal` is in the audit
     FAILED = "failed"  # the database refused this member alone, whatever its values are; the others went through
 
@@ -116,11 +125,13 @@ class Outcome:
         verdict: The answer.
         use: Which use of the id token this was, from 1; only when granted.
         first_used_at: When the id token was first exchanged, Unix seconds; only when replayed.
+        room_at: When the first of too many tokens ends, Unix seconds.
     """
 
     verdict: Verdict
     use: int | None = None
     first_used_at: int | None = None
+    room_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,7 @@ class TokenState:
     issuer_enabled: bool
     resource_active: bool  # and its namespace
     as_of: int
+    all_locked: bool = False  # the switch that stops everything (T109)
 
     @property
     def live(self) -> bool:
@@ -153,4 +165,5 @@ class TokenState:
             and self.publisher_enabled
             and self.issuer_enabled
             and self.resource_active
+            and not self.all_locked
         )

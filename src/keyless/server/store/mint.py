@@ -14,19 +14,19 @@ from typing import Final
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
 from keyless.server.audit.chain import INSERT_EVENT, Chain, Row
-from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.audit.event import AuditEvent
 from keyless.server.store.connection import Connection, Cursor, Database
+from keyless.server.store.exchange_events import MAX_CONTACT_CHARS, as_refusal, failure, granted, pinned_event, refused
 from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
+from keyless.server.store.limits import PublisherLimits
+from keyless.server.store.pending import bring_into_being
 from keyless.server.store.pinning import Pinned, pin_first_use
 
 logger = logging.getLogger(__name__)
 
-STORAGE_REFUSED: Final = "storage_refused"
-"""Reason in the audit of a member that the database did not take."""
 LAST_USED_SECONDS: Final = 60  # `last_used_at` is for people; once a minute is enough of them and spares the writes
 MAX_ATTEMPTS: Final = 3  # of a batch that stood in another replica's way
 MAX_TRACKED_PUBLISHERS: Final = 10_000
-MAX_CONTACT_CHARS: Final = 256  # of a user agent; longer ones say nothing more
 
 _CLAIM: Final = """
 INSERT INTO replay_use (issuer_id, replay_key, n, jti, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -36,7 +36,7 @@ _USES: Final = "SELECT max(n), min(used_at) FROM replay_use WHERE issuer_id = ? 
 _UNCLAIM: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = ?"
 
 # D16: nothing that was read before this statement is believed. The publisher is still the one that was matched, in
-# force, of this issuer and for this resource, and neither issuer nor resource nor namespace was switched off since.
+# force, of this issuer and for this resource, and neither issuer, resource, namespace nor everything was switched off.
 _MINT: Final = """
 INSERT INTO token (jti, publisher_id, publisher_version, issuer_id, resource, scope, audience, ci_subject,
                    issued_at, expires_at)
@@ -46,8 +46,10 @@ JOIN issuer i ON i.id = p.issuer_id
 JOIN resource r ON r.id = p.resource_id
 JOIN namespace n ON n.id = r.namespace_id
 JOIN resource_server s ON s.id = p.resource_server_id
+JOIN meta k ON k.key = 'locked' AND k.value = 0
 WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
-  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
+  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state = 'active' AND s.audience = ?
+  AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until > ?))
 """
 # The same once more for each further package of the token: each publisher must still stand (D16).
 _COVER: Final = """
@@ -62,7 +64,6 @@ WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR 
   AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
 """
 _UNMINT: Final = "DELETE FROM token WHERE jti = ?"  # takes its rows in token_resource with it
-_GRANTED: Final = EventKind.TOKEN_GRANTED.value
 _USED: Final = "UPDATE publisher SET last_used_at = ? WHERE id = ?"
 _CONTACT: Final = "INSERT INTO audit_contact (writer, sequence, at, address, user_agent) VALUES (?, ?, ?, ?, ?)"
 
@@ -123,7 +124,7 @@ class BatchWriter:
     def _write_together(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
         cursor.execute(self._database.begin_exchange)
-        transaction = _Transaction(cursor, self._chain, self._last_used)
+        transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
         outcomes = [transaction.apply(member) for member in batch]
         transaction.flush()
         self._commit(batch, transaction)
@@ -132,7 +133,7 @@ class BatchWriter:
     def _write_one_by_one(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
         cursor.execute(self._database.begin_exchange)
-        transaction = _Transaction(cursor, self._chain, self._last_used)
+        transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
         outcomes = []
         for member in batch:
             try:
@@ -140,7 +141,7 @@ class BatchWriter:
             except self._database.member_errors as error:
                 # The type only, no traceback: the message of a codec error quotes the text.
                 logger.error("the database refused request %r: %s", member.request_id, type(error).__name__)  # noqa: TRY400
-                transaction.apply_alone(_failure(member))
+                transaction.apply_alone(failure(member))
                 outcomes.append(Outcome(Verdict.FAILED))
         self._commit(batch, transaction)
         return outcomes
@@ -155,6 +156,8 @@ class BatchWriter:
                 raise UnavailableError("the database did not confirm the commit", retry_after=2) from error
             raise
         self._chain.confirm()
+        for publisher_id in transaction.limits.paused:
+            logger.warning("publisher %s is paused: it got more tokens in an hour than it should", publisher_id)
         if len(self._last_used) > MAX_TRACKED_PUBLISHERS:
             self._last_used.clear()
         self._last_used.update(transaction.used)
@@ -172,7 +175,7 @@ class BatchWriter:
 class _Transaction:
     """Apply the members of one batch inside the open transaction."""
 
-    def __init__(self, cursor: Cursor, chain: Chain, last_used: dict[str, int]) -> None:
+    def __init__(self, cursor: Cursor, chain: Chain, last_used: dict[str, int], *, row_lock: str) -> None:
         self._cursor = cursor
         self._execute = cursor.execute
         self._chain = chain
@@ -181,28 +184,32 @@ class _Transaction:
         self._contacts: list[Row] = []
         self._pinned: dict[str, Pinned] = {}
         self.used: dict[str, int] = {}
+        self.limits = PublisherLimits(cursor, chain, self._emit, row_lock=row_lock)
 
     def apply(self, member: Grant | Refusal) -> Outcome:
         """Settle one member. Audit rows are collected until `flush`."""
         if isinstance(member, Refusal):
-            self._record(member, _refused(member))
+            self._record(member, refused(member))
             return Outcome(Verdict.RECORDED)
-        outcome = self._grant_pinning(member) if member.first_use_pins else self._grant(member)
+        has_effects = member.pending or bool(member.first_use_pins)
+        outcome = self._grant_with_effects(member) if has_effects else self._grant(member)
         if outcome.verdict is Verdict.GRANTED:
-            self._record(member, _granted(member, outcome.use or 1))
+            self.limits.minted(member)
+            self._record(member, granted(member, outcome.use or 1))
             self._mark_used(member)
             for covered in member.also:
                 also = replace(member, resource=covered.resource, publisher_id=covered.publisher_id)
-                self._events.append(self._chain.link(_granted(also, outcome.use or 1)))
+                self._emit(granted(also, outcome.use or 1))
                 self._mark_used(also)
         else:
             reason = "token_replayed" if outcome.verdict is Verdict.REPLAYED else str(outcome.verdict)
-            self._record(member, _refused(_as_refusal(member, reason)))
+            self._record(member, refused(as_refusal(member, reason)))
         return outcome
 
     def apply_alone(self, member: Grant | Refusal) -> Outcome:
         """Settle one member inside its own savepoint, so that an error takes back nothing but its own rows."""
         position, pinned, used = self._chain.position, dict(self._pinned), dict(self.used)
+        paused = len(self.limits.paused)
         self._execute("SAVEPOINT member")
         try:
             outcome = self.apply(member)
@@ -215,6 +222,7 @@ class _Transaction:
             self._contacts.clear()
             self._chain.rewind(position)
             self._pinned, self.used = pinned, used
+            self.limits.forget(paused)
             raise
         self._execute("RELEASE member")
         return outcome
@@ -238,6 +246,9 @@ class _Transaction:
         self._execute(_CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
         if self._cursor.rowcount != 1:
             return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])
+        if (room_at := self.limits.full(grant)) is not None:
+            self._execute(_UNCLAIM, claim)
+            return Outcome(Verdict.TOO_MANY_TOKENS, room_at=room_at)
         pinned = self._pinned.get(grant.publisher_id)
         version = grant.publisher_version
         if pinned is not None and pinned.accepts(grant):
@@ -256,12 +267,14 @@ class _Transaction:
                 grant.issuer_id,
                 grant.resource,
                 grant.audience,
+                grant.issued_at,
             ),
         )
         if self._cursor.rowcount != 1:
             self._execute(_UNCLAIM, claim)
             return Outcome(Verdict.PUBLISHER_CHANGED)
-        if grant.also and not self._cover(grant):
+        # Covered packages that changed meanwhile; or paused by this very grant, which gets nothing.
+        if (grant.also and not self._cover(grant)) or self.limits.too_fast(grant):
             self._execute(_UNMINT, (grant.jti,))
             self._execute(_UNCLAIM, claim)
             return Outcome(Verdict.PUBLISHER_CHANGED)
@@ -280,23 +293,42 @@ class _Transaction:
         used, first_used_at = self._execute(_USES, (grant.issuer_id, grant.replay_key)).fetchone()
         return used or 0, first_used_at
 
-    def _grant_pinning(self, grant: Grant) -> Outcome:
-        """Grant, and pin the publisher to the ids of this id token; both or neither (D10, T86, T116)."""
+    def _grant_with_effects(self, grant: Grant) -> Outcome:
+        """Grant, and then pin the publisher and bring its resource into being; all or nothing (D10, T86, T93, T116)."""
         pinned = self._pinned.get(grant.publisher_id)
         if pinned is not None and pinned.accepts(grant):  # an earlier member of this batch pinned the same ids
             return self._grant(grant)
-        self._execute("SAVEPOINT pinning")
+        position, events, paused = self._chain.position, len(self._events), len(self.limits.paused)
+        self._execute("SAVEPOINT effects")
         outcome = self._grant(grant)
-        if outcome.verdict is Verdict.GRANTED:
-            found = pin_first_use(self._cursor, grant)
-            if found is None:
-                self._execute("ROLLBACK TO pinning")
-                outcome = Outcome(Verdict.PUBLISHER_CHANGED)
-            else:
-                self._pinned[grant.publisher_id] = found
-                self._events.append(self._chain.link(_pinned(grant)))
-        self._execute("RELEASE pinning")
+        if outcome.verdict is Verdict.GRANTED and not self._take_effect(grant):
+            self._execute("ROLLBACK TO effects")
+            del self._events[events:]
+            self._chain.rewind(position)
+            self.limits.forget(paused)
+            outcome = Outcome(Verdict.PUBLISHER_CHANGED)
+        self._execute("RELEASE effects")
         return outcome
+
+    def _take_effect(self, grant: Grant) -> bool:
+        version, found = grant.publisher_version, None
+        events: list[AuditEvent] = []
+        if grant.first_use_pins:
+            if (found := pin_first_use(self._cursor, grant)) is None:
+                return False
+            version = found.version
+            events.append(pinned_event(grant))
+        if grant.pending:
+            if not bring_into_being(self._cursor, grant, version, events.append):
+                return False
+        elif found is not None:
+            self._pinned[grant.publisher_id] = found
+        for event in events:
+            self._emit(event)
+        return True
+
+    def _emit(self, event: AuditEvent) -> None:
+        self._events.append(self._chain.link(event))
 
     def _mark_used(self, grant: Grant) -> None:
         publisher_id, at = grant.publisher_id, grant.issued_at
@@ -311,90 +343,3 @@ class _Transaction:
         if member.address is not None or member.user_agent is not None:
             user_agent = None if member.user_agent is None else member.user_agent[:MAX_CONTACT_CHARS]
             self._contacts.append((row[0], row[1], event.at, member.address, user_agent))
-
-
-def _granted(grant: Grant, use: int) -> AuditEvent:
-    return AuditEvent(
-        at=grant.issued_at,
-        kind=_GRANTED,
-        request_id=grant.request_id,
-        publisher_id=grant.publisher_id,
-        issuer_id=grant.issuer_id,
-        resource=grant.resource,
-        jti=grant.jti,
-        ci_subject=grant.ci_subject,
-        data=event_data(claims=grant.claims, scope=grant.scope, use=use, expires_at=grant.expires_at),
-    )
-
-
-def _pinned(grant: Grant) -> AuditEvent:
-    return AuditEvent(
-        at=grant.issued_at,
-        kind=EventKind.PUBLISHER_PINNED.value,
-        request_id=grant.request_id,
-        publisher_id=grant.publisher_id,
-        issuer_id=grant.issuer_id,
-        resource=grant.resource,
-        jti=grant.jti,
-        ci_subject=grant.ci_subject,
-        data=event_data(pins=dict(grant.first_use_pins)),
-    )
-
-
-def _refused(refusal: Refusal) -> AuditEvent:
-    kind = EventKind.EXCHANGE_EXPLAINED if refusal.explained else EventKind.EXCHANGE_REFUSED
-    if refusal.reason == STORAGE_REFUSED:
-        kind = EventKind.EXCHANGE_FAILED
-    return AuditEvent(
-        at=refusal.at,
-        kind=kind.value,
-        request_id=refusal.request_id,
-        publisher_id=refusal.publisher_id,
-        issuer_id=refusal.issuer_id,
-        resource=refusal.resource,
-        ci_subject=refusal.ci_subject,
-        reason=refusal.reason,
-        data=event_data(claims=refusal.claims, details=refusal.details),
-    )
-
-
-def _as_refusal(grant: Grant, reason: str) -> Refusal:
-    return Refusal(
-        reason=reason,
-        issuer_id=grant.issuer_id,
-        request_id=grant.request_id,
-        at=grant.issued_at,
-        resource=grant.resource,
-        ci_subject=grant.ci_subject,
-        publisher_id=grant.publisher_id,
-        claims=grant.claims,
-        address=grant.address,
-        user_agent=grant.user_agent,
-    )
-
-
-def _failure(member: Grant | Refusal) -> Refusal:
-    """Return what can be said of a member that the database did not take: nothing that it brought along unescaped."""
-    refusal = _as_refusal(member, STORAGE_REFUSED) if isinstance(member, Grant) else member
-    return replace(
-        refusal,
-        reason=STORAGE_REFUSED,
-        request_id=_plain(refusal.request_id),
-        issuer_id=refusal.issuer_id if _is_small(refusal.issuer_id) else None,
-        at=refusal.at if _is_small(refusal.at) else 0,
-        resource=_plain(refusal.resource) if refusal.resource is not None else None,
-        ci_subject=_plain(refusal.ci_subject) if refusal.ci_subject is not None else None,
-        publisher_id=_plain(refusal.publisher_id) if refusal.publisher_id is not None else None,
-        claims={},
-        details=(),
-        address=None,
-        user_agent=None,
-    )
-
-
-def _plain(value: object) -> str:
-    return str(value).encode("ascii", "backslashreplace").decode("ascii")[:MAX_CONTACT_CHARS]
-
-
-def _is_small(value: object) -> bool:
-    return isinstance(value, int) and abs(value) < 2**53

@@ -43,6 +43,7 @@ class PostgresDatabase:
     begin: str = f"BEGIN; SELECT pg_advisory_xact_lock({TRUST_LOCK})"
     begin_exchange: str = f"BEGIN; SELECT pg_advisory_xact_lock_shared({TRUST_LOCK})"
     begin_snapshot: str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    row_lock: str = "FOR NO KEY UPDATE"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
     member_errors: tuple[type[Exception], ...] = (
         psycopg.IntegrityError,

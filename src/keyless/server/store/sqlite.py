@@ -31,6 +31,7 @@ class SqliteDatabase:
     begin: str = "BEGIN IMMEDIATE"
     begin_exchange: str = "BEGIN IMMEDIATE"
     begin_snapshot: str = "BEGIN"
+    row_lock: str = ""
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     member_errors: tuple[type[Exception], ...] = (
         sqlite3.IntegrityError,

@@ -23,7 +23,7 @@ from keyless.server.audit.event import AuditEvent, EventKind
 from keyless.server.audit.reader import AuditRecord, read_events
 from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store import issuer_keys, resource_servers, tokens
+from keyless.server.store import issuer_keys, pending, resource_servers, tokens
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
@@ -127,6 +127,11 @@ class Store:
         with self._translated:
             return self._trust.resource_of_publisher(publisher_id)
 
+    def all_locked(self) -> bool:
+        """Tell whether the switch that stops everything is on (T109)."""
+        with self._translated:
+            return self._trust.all_locked()
+
     def token_prefixes(self) -> tuple[str, ...]:
         """Return every prefix that our access tokens may carry (D6)."""
         with self._translated:
@@ -165,6 +170,20 @@ class Store:
             if count < tokens.PURGE_ROWS:
                 return gone
             time.sleep(0)  # let a waiting exchange take the lock
+
+    # --- resources that come into being, publishers that are not needed ---
+
+    def note_existence(self, resource: Resource, *, actor: str = "hub") -> bool:
+        """Note that a resource came into being; who waited for it is removed (T93). False when nobody did."""
+        with self._writing() as cursor:
+            return pending.resource_exists(
+                cursor, str(resource), at=int(self.clock()), emit=self._emitter(cursor), actor=actor
+            )
+
+    def remove_lapsed(self) -> int:
+        """Remove publishers that waited too long for their resource; return how many went."""
+        with self._writing() as cursor:
+            return pending.remove_lapsed(cursor, at=int(self.clock()), emit=self._emitter(cursor))
 
     def checkpoint(self) -> None:
         """Do what the engine needs done every second or so, aside from all others. Call it from a worker thread."""
@@ -305,6 +324,9 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _emitter(self, cursor: Cursor) -> Callable[[AuditEvent], object]:
+        return lambda event: cursor.execute(INSERT_EVENT, self._chain.link(event))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

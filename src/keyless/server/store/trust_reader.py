@@ -28,18 +28,21 @@ MAX_RESOURCES: Final = 8_192  # publishers of a resource and issuer: about 2 kB 
 _ISSUER: Final = f"SELECT {ISSUER_COLUMNS} FROM issuer WHERE url = ?"  # noqa: S608 - constants
 _PUBLISHERS: Final = """
 SELECT p.id, p.version, i.url, i.kind, p.operations, p.ttl_seconds, p.expires_at, p.replay, p.created_by, p.created_at,
-       p.last_used_at, s.audience, s.token_prefix, s.user_token_prefix
+       p.last_used_at, p.pending_until, p.max_live_tokens, p.max_grants_per_hour, p.max_run_attempt,
+       s.audience, s.token_prefix, s.user_token_prefix
 FROM resource r
 JOIN namespace n ON n.id = r.namespace_id
 JOIN publisher p ON p.resource_id = r.id
 JOIN issuer i ON i.id = p.issuer_id
 JOIN resource_server s ON s.id = p.resource_server_id
-WHERE r.path = ? AND p.issuer_id = ? AND p.enabled = 1 AND r.state = 'active' AND n.state = 'active'
+WHERE r.path = ? AND p.issuer_id = ? AND p.enabled = 1 AND n.state = 'active'
+  AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until IS NOT NULL))
 ORDER BY p.created_at, p.id
 """
 _PUBLISHERS_NAMING: Final = """
 SELECT p.id, p.version, i.url, i.kind, p.operations, p.ttl_seconds, p.expires_at, p.replay, p.created_by, p.created_at,
-       p.last_used_at, s.audience, s.token_prefix, s.user_token_prefix, r.path
+       p.last_used_at, p.pending_until, p.max_live_tokens, p.max_grants_per_hour, p.max_run_attempt,
+       s.audience, s.token_prefix, s.user_token_prefix, r.path
 FROM publisher p
 JOIN resource r ON r.id = p.resource_id
 JOIN namespace n ON n.id = r.namespace_id
@@ -47,11 +50,13 @@ JOIN issuer i ON i.id = p.issuer_id
 JOIN resource_server s ON s.id = p.resource_server_id
 WHERE p.id IN (SELECT publisher_id FROM pin WHERE claim = ? AND value = ?
                UNION SELECT publisher_id FROM condition WHERE claim = ? AND value = ?)
-  AND p.issuer_id = ? AND r.type = ? AND p.enabled = 1 AND r.state = 'active' AND n.state = 'active'
+  AND p.issuer_id = ? AND r.type = ? AND p.enabled = 1 AND n.state = 'active'
+  AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until IS NOT NULL))
 ORDER BY p.created_at, p.id
 LIMIT ?
 """
 MAX_NAMED: Final = 1_000  # publishers of one repository: forty times what one token may cover
+_LOCKED: Final = "SELECT value FROM meta WHERE key = 'locked'"
 _RESOURCE: Final = "SELECT r.path FROM publisher p JOIN resource r ON r.id = p.resource_id WHERE p.id = ?"
 _CONDITIONS: Final = "SELECT claim, operator, value FROM condition WHERE publisher_id = ? ORDER BY claim, value"
 _PINS: Final = "SELECT claim, value, source, pinned_at, lapses_at FROM pin WHERE publisher_id = ? ORDER BY claim"
@@ -77,6 +82,7 @@ class TrustReader:
         self._clock = clock
         self._turn = LoopTurn()
         self._trust_version = -1
+        self._locked = False
         self._issuers: OrderedDict[str, Issuer] = OrderedDict()
         self._prefixes: tuple[str, ...] | None = None
         self._publishers: OrderedDict[tuple[Resource, int], tuple[Publisher, ...]] = OrderedDict()
@@ -86,6 +92,12 @@ class TrustReader:
         with self._lock:
             self._refresh()
             return self._trust_version
+
+    def all_locked(self) -> bool:
+        """Tell whether the switch that stops everything is on (T109)."""
+        with self._lock:
+            self._refresh()
+            return self._locked
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose `url` equals this text byte for byte, switched off or not (V06)."""
@@ -114,7 +126,7 @@ class TrustReader:
                 self._publishers[key] = found
                 _bound(self._publishers, MAX_RESOURCES)
         now = self._clock()
-        return tuple(p for p in found if p.expires_at is None or now < p.expires_at)
+        return tuple(p for p in found if _in_time(p, now))
 
     def publishers_naming(
         self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
@@ -136,7 +148,7 @@ class TrustReader:
             finally:
                 connection.execute("COMMIT")
         now = self._clock()
-        return tuple(p for p in found.values() if p.expires_at is None or now < p.expires_at)
+        return tuple(p for p in found.values() if _in_time(p, now))
 
     def resource_of_publisher(self, publisher_id: str) -> Resource | None:
         """Return what a publisher is for, or `None` when there is none of that id."""
@@ -169,6 +181,7 @@ class TrustReader:
             self._issuers.clear()
             self._publishers.clear()
             self._prefixes = None
+            self._locked = bool(self._connection.execute(_LOCKED).fetchone()[0])
             self._trust_version = trust_version
         self._turn.begin()
 
@@ -184,7 +197,8 @@ class TrustReader:
     def _publisher(self, resource: Resource, issuer_id: int, row: tuple[object, ...]) -> Publisher:
         values: list[object] = list(row)
         number, version, url, kind, operations, ttl, expires_at, replay, created_by, created_at, last_used = values[:11]
-        audience, prefix, user_prefix = values[11:]
+        pending_until, max_live_tokens, max_grants_per_hour, max_run_attempt = map(_optional, values[11:15])
+        audience, prefix, user_prefix = values[15:]
         return Publisher(
             id=str(number),
             version=_number(version),
@@ -197,12 +211,16 @@ class TrustReader:
             pins=load_pins(self._connection, str(number)),
             audience=str(audience),
             token_prefix=str(user_prefix if resource.type is ResourceType.USER else prefix),
-            ttl_seconds=None if ttl is None else _number(ttl),
-            expires_at=None if expires_at is None else _number(expires_at),
+            ttl_seconds=_optional(ttl),
+            expires_at=_optional(expires_at),
             replay=None if replay is None else ReplayMode(str(replay)),
             created_by=str(created_by),
             created_at=_number(created_at),
-            last_used_at=None if last_used is None else _number(last_used),
+            last_used_at=_optional(last_used),
+            pending_until=pending_until,
+            max_live_tokens=max_live_tokens,
+            max_grants_per_hour=max_grants_per_hour,
+            max_run_attempt=max_run_attempt,
         )
 
 
@@ -220,6 +238,14 @@ def load_pins(connection: Connection, publisher_id: str) -> tuple[Pin, ...]:
         Pin(claim, value, PinSource(source), pinned_at, lapses_at)
         for claim, value, source, pinned_at, lapses_at in connection.execute(_PINS, (publisher_id,))
     )
+
+
+def _in_time(publisher: Publisher, now: float) -> bool:
+    return all(end is None or now < end for end in (publisher.expires_at, publisher.pending_until))
+
+
+def _optional(value: object) -> int | None:
+    return None if value is None else _number(value)
 
 
 def _number(value: object) -> int:

@@ -5,8 +5,9 @@ running server notices at its next exchange.
 """
 
 from keyless.server.store.admin.administration import Administration
+from keyless.server.store.admin.description import NewPublisher, description_of
 from keyless.server.store.admin.issuers import NewIssuer
 from keyless.server.store.admin.people import People
-from keyless.server.store.admin.publishers import NewPublisher
+from keyless.server.store.admin.resources import Locks, ResourceState
 
-__all__ = ["Administration", "NewIssuer", "NewPublisher", "People"]
+__all__ = ["Administration", "Locks", "NewIssuer", "NewPublisher", "People", "ResourceState", "description_of"]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from keyless.errors import ConfigurationError, UnavailableError
@@ -18,13 +18,14 @@ from keyless.oidc.issuer import Issuer, PinnedKeys
 from keyless.resource import Resource
 from keyless.secret import Secret
 from keyless.server.audit.chain import Chain
-from keyless.server.audit.event import EventKind
 from keyless.server.database_url import PostgresUrl
 from keyless.server.store import tables
-from keyless.server.store.admin import issuers, publishers, resource_servers
+from keyless.server.store.admin import issuers, publisher_rows, publishers, resource_servers, resources
 from keyless.server.store.admin.change import Change
+from keyless.server.store.admin.description import NewPublisher
 from keyless.server.store.admin.issuers import NewIssuer
-from keyless.server.store.admin.publishers import NewPublisher, PageKey
+from keyless.server.store.admin.publisher_rows import PageKey
+from keyless.server.store.admin.resources import Locks, ResourceState
 from keyless.server.store.database import open_database
 from keyless.server.store.engine import READ_ONLY, admin_engine
 from keyless.server.store.store import Store
@@ -100,10 +101,18 @@ class Administration:
         with self._change() as change:
             return publishers.add(change, new, issuers.find_or_known(change, new.issuer_url))
 
+    def change_publisher(
+        self, publisher_id: str, new: NewPublisher, *, expected_version: int | None = None
+    ) -> Publisher:
+        """Make a publisher fit a description; see `description_of`. Without a difference nothing is written."""
+        with self._change() as change:
+            issuer = issuers.find_or_known(change, new.issuer_url)
+            return publishers.change_to(change, publisher_id, new, issuer, expected_version=expected_version)
+
     def publishers(self, resource: Resource | None = None) -> list[Publisher]:
         """Return the publishers of a resource or of all, whatever their state, oldest first."""
         with self._read() as connection:
-            return publishers.find(connection, resource=resource)
+            return publisher_rows.find(connection, resource=resource)
 
     def publisher_page(
         self,
@@ -115,37 +124,61 @@ class Administration:
     ) -> list[tuple[PageKey, Publisher]]:
         """Return a page of publishers with their keys; see `publishers.page`."""
         with self._read() as connection:
-            return publishers.page(connection, namespaces=namespaces, resource=resource, after=after, limit=limit)
+            return publisher_rows.page(connection, namespaces=namespaces, resource=resource, after=after, limit=limit)
 
     def publisher(self, publisher_id: str) -> Publisher:
         """Return one publisher."""
         with self._read() as connection:
-            return publishers.get(connection, publisher_id)
+            return publisher_rows.get(connection, publisher_id)
 
     def remove_publisher(self, publisher_id: str, *, resource: Resource | None = None) -> Publisher:
         """Remove a publisher for good; its tokens stop working with it."""
         with self._change() as change:
             return publishers.remove(change, publisher_id, resource=resource)
 
-    def set_publisher_enabled(self, publisher_id: str, *, enabled: bool) -> Publisher:
-        """Switch a publisher on or off."""
+    def set_publisher_enabled(self, publisher_id: str, *, enabled: bool, reason: str | None = None) -> Publisher:
+        """Switch a publisher on or off, for a reason."""
         with self._change() as change:
-            return publishers.set_enabled(change, publisher_id, enabled=enabled)
+            return publishers.set_enabled(change, publisher_id, enabled=enabled, reason=reason)
 
-    # --- resources ---
+    # --- resources, namespaces, everything ---
 
-    def set_resource_state(self, resource: Resource, state: str) -> None:
+    def resource_state(self, resource: Resource) -> ResourceState:
+        """Return what is true of a resource."""
+        with self._read() as connection:
+            return resources.state_of(connection, resource)
+
+    def set_resource_state(self, resource: Resource, state: str, *, reason: str | None = None) -> None:
         """Lock a resource or make it active again; a locked one gets no tokens and its live ones stop working."""
-        if state not in {"active", "locked"}:
+        if state not in {resources.ACTIVE, resources.LOCKED}:
             raise ConfigurationError(f"resource state {state!r} is not known", hint="Use active or locked.")
         with self._change() as change:
-            table = tables.resource
-            found = change.connection.execute(
-                update(table).where(table.c.path == str(resource)).values(state=state)
-            ).rowcount
-            if not found:
-                raise ConfigurationError(f"resource {resource.short} is not known here")
-            change.record(EventKind.RESOURCE_CHANGED, resource=str(resource), state=state)
+            resources.set_locked(change, resource, locked=state == resources.LOCKED, reason=reason)
+
+    def set_publishers_only(self, resource: Resource, *, publishers_only: bool) -> None:
+        """Say whether a resource takes tokens of trusted publishers alone (T101)."""
+        with self._change() as change:
+            resources.set_publishers_only(change, resource, publishers_only=publishers_only)
+
+    def note_existence(self, resource: Resource) -> bool:
+        """Note that a resource came into being; who waited for it is removed. False when nobody did (T93)."""
+        with self._change() as change:
+            return resources.note_existence(change, resource)
+
+    def set_namespace_locked(self, name: str, *, locked: bool, reason: str | None = None) -> None:
+        """Lock a namespace and everything in it, or open it again."""
+        with self._change() as change:
+            resources.set_namespace_locked(change, name, locked=locked, reason=reason)
+
+    def set_all_locked(self, *, locked: bool, reason: str | None = None) -> None:
+        """Stop every exchange and every token, or let them go on (T109)."""
+        with self._change() as change:
+            resources.set_all_locked(change, locked=locked, reason=reason)
+
+    def locks(self) -> Locks:
+        """Return everything that is locked."""
+        with self._read() as connection:
+            return resources.locks(connection)
 
     # --- issuers ---
 

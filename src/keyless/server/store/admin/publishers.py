@@ -1,61 +1,38 @@
-"""Trusted Publishers: adding, listing, switching, removing (D10, D16)."""
+"""Trusted Publishers: adding, changing, listing, switching, removing (D10, D16, T92, T93)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from keyless.errors import ConfigurationError
-from keyless.issuers import profile_for
-from keyless.oidc.issuer import Issuer, ReplayMode
-from keyless.resource import Resource, ResourceType, parse_resource
+from keyless.issuers import Profile, profile_for
+from keyless.oidc.issuer import Issuer
+from keyless.resource import Resource, ResourceType
 from keyless.server.audit.event import EventKind
 from keyless.server.store import tables
-from keyless.server.store.admin import pages
+from keyless.server.store.admin import resources
 from keyless.server.store.admin.change import Change
-from keyless.server.store.admin.rules import check_publisher, check_text, make_condition
+from keyless.server.store.admin.description import (
+    NewPublisher,
+    check,
+    differences,
+    must_create,
+    operations_of,
+    settings_of,
+)
+from keyless.server.store.admin.publisher_rows import find, get
 from keyless.server.store.ids import new_publisher_id
+from keyless.server.store.pending import PENDING_SECONDS
 from keyless.server.store.records import operations_from_text
 from keyless.server.store.resource_servers import HUB, kind_of_type
-from keyless.trust.publisher import Condition, Operation, Operator, Pin, PinSource, Publisher
+from keyless.trust.publisher import Condition, Operation, Pin, PinSource, Publisher
 
 PIN_FIRST_USE_SECONDS: Final = 7 * 24 * 3600  # D10: an unused offer to pin is withdrawn
-MIN_TTL_SECONDS: Final = 60
-MAX_TTL_SECONDS: Final = 3600  # D7
-
-PageKey = tuple[int | str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewPublisher:
-    """Describe a publisher to add.
-
-    Attributes:
-        resource: What it may publish to.
-        issuer_url: An issuer that is configured.
-        claims: Claim -> the values it may have; a `*` in one makes it a pattern where the claim allows that.
-        pins: Immutable ids.
-        pin_first_use: Take missing ids from the first token that matches everything else, within seven days.
-        operations: Read, write, create; everything for a repository and read for an account when empty.
-        ttl_seconds: Lifetime of its tokens, or the door's default.
-        expires_at: Unix seconds after which it grants nothing, or never.
-        replay: Overrides the issuer's rule (D8).
-        resource_server: Name; the first one when `None`.
-    """
-
-    resource: Resource
-    issuer_url: str
-    claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    pins: Mapping[str, str] = field(default_factory=dict)
-    pin_first_use: bool = False
-    operations: Sequence[Operation] = ()
-    ttl_seconds: int | None = None
-    expires_at: int | None = None
-    replay: ReplayMode | None = None
-    resource_server: str | None = None
+MAX_PENDING_PER_ACTOR: Final = 100  # T93: of those that wait now
 
 
 def add(change: Change, new: NewPublisher, issuer: Issuer) -> Publisher:
@@ -65,39 +42,29 @@ def add(change: Change, new: NewPublisher, issuer: Issuer) -> Publisher:
         ConfigurationError: It trusts too much (M00), a value cannot be, or the very same one exists.
     """
     profile = profile_for(issuer.kind)
-    conditions = tuple(make_condition(profile, claim, values) for claim, values in new.claims.items())
-    waiting = check_publisher(profile, issuer, conditions, new.pins, pin_first_use=new.pin_first_use)
-    operations = _operations(new)
-    _check_times(new, change.at)
+    conditions, waiting = check(profile, issuer, new, change.at)
+    operations = operations_of(new)
     server_id = _resource_server(change.connection, new, operations)
-    resource_id = _ensure_resource(change, new.resource)
+    pending_until = _pending_until(change, new, operations)
+    resource_id = resources.ensure(change, new.resource, pending=new.pending)
     publisher_id = new_publisher_id()
     for other in find(change.connection, resource=new.resource):
-        same = set(other.conditions) == set(conditions) and other.issuer_id == issuer.id
-        if same and {pin.claim: pin.value for pin in other.pins if pin.value} == dict(new.pins):
-            raise ConfigurationError(f"publisher {other.id} says the same already")
+        _refuse_double(other, issuer, profile, conditions, new)
     change.connection.execute(
         insert(tables.publisher).values(
             id=publisher_id,
             version=1,
-            enabled=True,
+            enabled=1,
             resource_id=resource_id,
             issuer_id=issuer.id,
             resource_server_id=server_id,
-            operations=" ".join(operations),
-            ttl_seconds=new.ttl_seconds,
-            expires_at=new.expires_at,
-            replay=None if new.replay is None else new.replay.value,
+            pending_until=pending_until,
             created_by=change.actor,
             created_at=change.at,
+            **settings_of(new, operations),
         )
     )
-    for condition in conditions:
-        rows = [
-            {"publisher_id": publisher_id, "claim": condition.claim, "operator": condition.operator.value, "value": v}
-            for v in condition.values
-        ]
-        change.connection.execute(insert(tables.condition), rows)
+    _insert_conditions(change, publisher_id, conditions)
     for claim, value in new.pins.items():
         _insert_pin(change, publisher_id, Pin(claim, value, PinSource.GIVEN, change.at))
     for claim in waiting:
@@ -112,66 +79,85 @@ def add(change: Change, new: NewPublisher, issuer: Issuer) -> Publisher:
         conditions={c.claim: [c.operator.value, *c.values] for c in conditions},
         pins=dict(new.pins),
         waiting=list(waiting),
-        operations=list(operations),
-        ttl_seconds=new.ttl_seconds,
-        expires_at=new.expires_at,
-        replay=None if new.replay is None else new.replay.value,
+        pending_until=pending_until,
+        settings={name: value for name, value in settings_of(new, operations).items() if value is not None},
     )
     return get(change.connection, publisher_id)
 
 
-def find(connection: Connection, *, resource: Resource | None = None) -> list[Publisher]:
-    """Return the publishers of a resource or of all, oldest first, whatever their state."""
-    query = _QUERY.order_by(tables.publisher.c.created_at, tables.publisher.c.id)
-    if resource is not None:
-        query = query.where(tables.resource.c.path == str(resource))
-    return [_make(connection, row) for row in connection.execute(query).all()]
-
-
-def page(
-    connection: Connection,
-    *,
-    namespaces: Collection[str] | None,
-    resource: Resource | None = None,
-    after: Sequence[int | str] | None = None,
-    limit: int,
-) -> list[tuple[PageKey, Publisher]]:
-    """Return a page of publishers by namespace, type and name of their resource, each with its key.
+def change_to(
+    change: Change, publisher_id: str, new: NewPublisher, issuer: Issuer, *, expected_version: int | None = None
+) -> Publisher:
+    """Make a publisher fit a description. Its id, resource, issuer, resource server and history stay.
 
     Args:
-        connection: To read over.
-        namespaces: Only of these; all when `None`.
-        resource: Only of this one.
-        after: The key of the last publisher of the page before.
-        limit: How many at most.
-    """
-    found: list[tuple[PageKey, Publisher]] = []
-    for condition in pages.conditions(connection, namespaces, resource):
-        table, publisher = tables.resource, tables.publisher
-        key = (table.c.namespace_id, table.c.type, table.c.name)
-        # The first one is what an index can start from, the second one is exact.
-        query = _QUERY.where(*condition, tuple_(*key) >= tuple_(*(after or pages.FIRST)[:3]))
-        if after is not None:
-            query = query.where(tuple_(*key, publisher.c.id) > tuple_(*after))
-        query = query.add_columns(table.c.namespace_id).order_by(*key, publisher.c.id).limit(limit - len(found))
-        for row in connection.execute(query).all():
-            made = _make(connection, row)
-            found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))
-        if len(found) == limit:
-            break
-    return found
-
-
-def get(connection: Connection, publisher_id: str) -> Publisher:
-    """Return one publisher.
+        change: The transaction.
+        publisher_id: Which one.
+        new: As it is to be; `resource_server` and `pending` are not looked at.
+        issuer: Its issuer.
+        expected_version: The version that the caller saw, or any.
 
     Raises:
-        ConfigurationError: There is none of that id.
+        ConfigurationError: It would trust too much, a value cannot be, another one says the same, or it was changed
+            since the caller saw it.
     """
-    row = connection.execute(_QUERY.where(tables.publisher.c.id == publisher_id)).first()
-    if row is None:
-        raise ConfigurationError(f"there is no publisher {publisher_id!r}", hint="See: keyless trust list")
-    return _make(connection, row)
+    before = get(change.connection, publisher_id)
+    if expected_version is not None and before.version != expected_version:
+        raise ConfigurationError(
+            f"publisher {publisher_id} was changed meanwhile: it has version {before.version}, not {expected_version}"
+        )
+    if (before.resource, before.issuer_id) != (new.resource, issuer.id):
+        raise ConfigurationError(
+            "a publisher keeps its resource and its issuer", hint="Add another one, and remove this one."
+        )
+    profile = profile_for(issuer.kind)
+    if new.expires_at == before.expires_at:  # what is over already may be changed and stay over
+        conditions, waiting = check(profile, issuer, new, None)
+    else:
+        conditions, waiting = check(profile, issuer, new, change.at)
+    operations = operations_of(new)
+    if before.pending_until is not None and Operation.CREATE not in operations:
+        raise must_create()
+    server = tables.resource_server
+    own_server = select(server.c.name).where(server.c.audience == before.audience)
+    name = change.connection.execute(own_server).scalar_one()
+    _resource_server(change.connection, replace(new, resource_server=name), operations)
+    for other in find(change.connection, resource=new.resource):
+        if other.id != publisher_id:
+            _refuse_double(other, issuer, profile, conditions, new)
+    kept = {pin.claim: pin for pin in before.pins}
+    pins = [
+        pin if (pin := kept.get(claim)) and pin.value == value else Pin(claim, value, PinSource.GIVEN, change.at)
+        for claim, value in new.pins.items()
+    ]
+    pins += [
+        pin
+        if (pin := kept.get(claim)) and pin.value is None
+        else Pin(claim, None, PinSource.FIRST_USE, None, change.at + PIN_FIRST_USE_SECONDS)
+        for claim in waiting
+    ]
+    changed = differences(before, conditions, pins, settings_of(new, operations))
+    if not changed:
+        return before
+    table = tables.publisher
+    change.connection.execute(
+        update(table)
+        .where(table.c.id == publisher_id)
+        .values(version=table.c.version + 1, **settings_of(new, operations))
+    )
+    for child in (tables.condition, tables.pin):
+        change.connection.execute(delete(child).where(child.c.publisher_id == publisher_id))
+    _insert_conditions(change, publisher_id, conditions)
+    for pin in pins:
+        _insert_pin(change, publisher_id, pin)
+    change.record(
+        EventKind.PUBLISHER_CHANGED,
+        publisher_id=publisher_id,
+        issuer_id=issuer.id,
+        resource=str(new.resource),
+        changed=changed,
+    )
+    return get(change.connection, publisher_id)
 
 
 def remove(change: Change, publisher_id: str, *, resource: Resource | None = None) -> Publisher:
@@ -198,69 +184,34 @@ def remove(change: Change, publisher_id: str, *, resource: Resource | None = Non
     return found
 
 
-def set_enabled(change: Change, publisher_id: str, *, enabled: bool) -> Publisher:
-    """Switch a publisher on or off.
+def set_enabled(change: Change, publisher_id: str, *, enabled: bool, reason: str | None = None) -> Publisher:
+    """Switch a publisher on or off; off, its live tokens stop working too.
+
+    Args:
+        change: The transaction.
+        publisher_id: Which one.
+        enabled: On, or off.
+        reason: Why it is switched off, for whoever sees it paused.
 
     Raises:
         ConfigurationError: There is none of that id.
     """
     found = get(change.connection, publisher_id)
-    if found.enabled != enabled:
-        table = tables.publisher
+    if found.enabled != enabled or (not enabled and found.paused_reason != reason and reason is not None):
+        table, hours = tables.publisher, tables.publisher_hour
+        values: dict[str, object] = {"enabled": int(enabled), "paused_reason": None if enabled else reason}
+        if enabled:  # the hour that set the alarm off begins anew
+            change.connection.execute(delete(hours).where(hours.c.publisher_id == publisher_id))
+        else:
+            values["paused_at"] = change.at
         change.connection.execute(
-            update(table).where(table.c.id == publisher_id).values(enabled=enabled, version=table.c.version + 1)
+            update(table).where(table.c.id == publisher_id).values(version=table.c.version + 1, **values)
         )
         kind = EventKind.PUBLISHER_ENABLED if enabled else EventKind.PUBLISHER_DISABLED
-        change.record(kind, publisher_id=publisher_id, issuer_id=found.issuer_id, resource=str(found.resource))
+        change.record(
+            kind, publisher_id=publisher_id, issuer_id=found.issuer_id, resource=str(found.resource), reason=reason
+        )
     return get(change.connection, publisher_id)
-
-
-_QUERY: Final[Select[Any]] = (
-    select(
-        *tables.publisher.c,
-        tables.resource.c.path,
-        tables.issuer.c.url,
-        tables.issuer.c.kind,
-        tables.resource_server.c.audience,
-        tables.resource_server.c.token_prefix,
-        tables.resource_server.c.user_token_prefix,
-    )
-    .join(tables.resource, tables.resource.c.id == tables.publisher.c.resource_id)
-    .join(tables.issuer, tables.issuer.c.id == tables.publisher.c.issuer_id)
-    .join(tables.resource_server, tables.resource_server.c.id == tables.publisher.c.resource_server_id)
-)
-
-
-def _make(connection: Connection, row: Row[Any]) -> Publisher:
-    resource = parse_resource(row.path)
-    grouped: dict[tuple[str, str], list[str]] = {}
-    condition, pin = tables.condition, tables.pin
-    rows = connection.execute(
-        select(condition).where(condition.c.publisher_id == row.id).order_by(condition.c.claim, condition.c.value)
-    )
-    for item in rows:
-        grouped.setdefault((item.claim, item.operator), []).append(item.value)
-    pins = connection.execute(select(pin).where(pin.c.publisher_id == row.id).order_by(pin.c.claim))
-    return Publisher(
-        id=row.id,
-        version=row.version,
-        resource=resource,
-        issuer_id=row.issuer_id,
-        issuer_url=row.url,
-        issuer_kind=row.kind,
-        operations=operations_from_text(row.operations),
-        conditions=tuple(Condition(claim, Operator(op), tuple(values)) for (claim, op), values in grouped.items()),
-        pins=tuple(Pin(p.claim, p.value, PinSource(p.source), p.pinned_at, p.lapses_at) for p in pins),
-        audience=row.audience,
-        token_prefix=row.user_token_prefix if resource.type is ResourceType.USER else row.token_prefix,
-        enabled=bool(row.enabled),
-        ttl_seconds=row.ttl_seconds,
-        expires_at=row.expires_at,
-        replay=None if row.replay is None else ReplayMode(row.replay),
-        created_by=row.created_by,
-        created_at=row.created_at,
-        last_used_at=row.last_used_at,
-    )
 
 
 def _insert_pin(change: Change, publisher_id: str, pin: Pin) -> None:
@@ -276,17 +227,45 @@ def _insert_pin(change: Change, publisher_id: str, pin: Pin) -> None:
     )
 
 
-def _operations(new: NewPublisher) -> tuple[Operation, ...]:
-    if new.operations:
-        return tuple(operation for operation in Operation if operation in new.operations)
-    return (Operation.READ,) if new.resource.type is ResourceType.USER else tuple(Operation)
+def _refuse_double(
+    other: Publisher, issuer: Issuer, profile: Profile, conditions: Sequence[Condition], new: NewPublisher
+) -> None:
+    """Refuse a second publisher that says the same, or a second one that waits for one identity and name (T93)."""
+    if other.issuer_id != issuer.id:
+        return
+    pins = {pin.claim: pin.value for pin in other.pins if pin.value}
+    if set(other.conditions) == set(conditions) and pins == dict(new.pins):
+        raise ConfigurationError(f"publisher {other.id} says the same already")
+    anchor = profile.repository_claim
+    same = [c for c in other.conditions if c.claim == anchor] == [c for c in conditions if c.claim == anchor]
+    if new.pending and other.pending_until is not None and pins == dict(new.pins) and same:
+        raise ConfigurationError(
+            f"publisher {other.id} waits for {new.resource.short} in the name of this identity already",
+            hint="Remove that one, or change it: keyless trust edit",
+        )
 
 
-def _check_times(new: NewPublisher, now: int) -> None:
-    if new.ttl_seconds is not None and not MIN_TTL_SECONDS <= new.ttl_seconds <= MAX_TTL_SECONDS:
-        raise ConfigurationError(f"ttl is {new.ttl_seconds} s; it must be {MIN_TTL_SECONDS}-{MAX_TTL_SECONDS} s")
-    if new.expires_at is not None and new.expires_at <= now:
-        raise ConfigurationError("the publisher would have expired already")
+def _pending_until(change: Change, new: NewPublisher, operations: Sequence[Operation]) -> int | None:
+    if not new.pending:
+        return None
+    if new.resource.type is ResourceType.USER:
+        raise ConfigurationError("an account cannot be brought into being by a job", hint="Leave --pending out.")
+    if Operation.CREATE not in operations:
+        raise must_create()
+    table = tables.publisher
+    mine = (table.c.created_by == change.actor) & (table.c.pending_until > change.at)
+    if change.connection.execute(select(func.count()).where(mine)).scalar_one() >= MAX_PENDING_PER_ACTOR:
+        raise ConfigurationError(f"{MAX_PENDING_PER_ACTOR} publishers of {change.actor} wait for their names already")
+    return change.at + PENDING_SECONDS
+
+
+def _insert_conditions(change: Change, publisher_id: str, conditions: Iterable[Condition]) -> None:
+    for condition in conditions:
+        rows = [
+            {"publisher_id": publisher_id, "claim": condition.claim, "operator": condition.operator.value, "value": v}
+            for v in condition.values
+        ]
+        change.connection.execute(insert(tables.condition), rows)
 
 
 def _resource_server(connection: Connection, new: NewPublisher, operations: Sequence[Operation]) -> int:
@@ -310,35 +289,3 @@ def _resource_server(connection: Connection, new: NewPublisher, operations: Sequ
     if missing := [operation for operation in operations if operation not in operations_from_text(row.operations)]:
         raise ConfigurationError(f"resource server {row.name!r} does not know the operation {missing[0].value!r}")
     return int(row.id)
-
-
-def _ensure_resource(change: Change, resource: Resource) -> int:
-    check_text("the resource", str(resource))
-    table = tables.resource
-    found = change.connection.execute(select(table.c.id).where(table.c.path == str(resource))).scalar()
-    if found is not None:
-        return int(found)
-    values = {"path": str(resource), "type": resource.type.value, "name": resource.name}
-    key = change.connection.execute(
-        insert(table).values(
-            **values,
-            namespace_id=_ensure_namespace(change, resource),
-            state="active",
-            publishers_only=False,
-            created_at=change.at,
-        )
-    ).inserted_primary_key
-    change.record(EventKind.RESOURCE_ADDED, resource=str(resource))
-    return int(key[0]) if key is not None else 0
-
-
-def _ensure_namespace(change: Change, resource: Resource) -> int:
-    table = tables.namespace
-    found = change.connection.execute(select(table.c.id).where(table.c.name == resource.namespace)).scalar()
-    if found is not None:
-        return int(found)
-    kind = "user" if resource.type is ResourceType.USER else "unknown"  # a name alone does not tell people from orgs
-    key = change.connection.execute(
-        insert(table).values(name=resource.namespace, kind=kind, state="active", created_at=change.at)
-    ).inserted_primary_key
-    return int(key[0]) if key is not None else 0

@@ -1,0 +1,126 @@
+"""Reading Trusted Publishers, whatever their state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, select, tuple_
+
+from keyless.errors import ConfigurationError
+from keyless.oidc.issuer import ReplayMode
+from keyless.resource import Resource, ResourceType, parse_resource
+from keyless.server.store import tables
+from keyless.server.store.admin import pages
+from keyless.server.store.records import operations_from_text
+from keyless.trust.publisher import Condition, Operator, Pin, PinSource, Publisher
+
+PageKey = tuple[int | str, ...]
+
+
+def find(connection: Connection, *, resource: Resource | None = None) -> list[Publisher]:
+    """Return the publishers of a resource or of all, oldest first, whatever their state."""
+    query = _QUERY.order_by(tables.publisher.c.created_at, tables.publisher.c.id)
+    if resource is not None:
+        query = query.where(tables.resource.c.path == str(resource))
+    return [_make(connection, row) for row in connection.execute(query).all()]
+
+
+def page(
+    connection: Connection,
+    *,
+    namespaces: Collection[str] | None,
+    resource: Resource | None = None,
+    after: Sequence[int | str] | None = None,
+    limit: int,
+) -> list[tuple[PageKey, Publisher]]:
+    """Return a page of publishers by namespace, type and name of their resource, each with its key.
+
+    Args:
+        connection: To read over.
+        namespaces: Only of these; all when `None`.
+        resource: Only of this one.
+        after: The key of the last publisher of the page before.
+        limit: How many at most.
+    """
+    found: list[tuple[PageKey, Publisher]] = []
+    for condition in pages.conditions(connection, namespaces, resource):
+        table, publisher = tables.resource, tables.publisher
+        key = (table.c.namespace_id, table.c.type, table.c.name)
+        # The first one is what an index can start from, the second one is exact.
+        query = _QUERY.where(*condition, tuple_(*key) >= tuple_(*(after or pages.FIRST)[:3]))
+        if after is not None:
+            query = query.where(tuple_(*key, publisher.c.id) > tuple_(*after))
+        query = query.add_columns(table.c.namespace_id).order_by(*key, publisher.c.id).limit(limit - len(found))
+        for row in connection.execute(query).all():
+            made = _make(connection, row)
+            found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))
+        if len(found) == limit:
+            break
+    return found
+
+
+def get(connection: Connection, publisher_id: str) -> Publisher:
+    """Return one publisher.
+
+    Raises:
+        ConfigurationError: There is none of that id.
+    """
+    row = connection.execute(_QUERY.where(tables.publisher.c.id == publisher_id)).first()
+    if row is None:
+        raise ConfigurationError(f"there is no publisher {publisher_id!r}", hint="See: keyless trust list")
+    return _make(connection, row)
+
+
+_QUERY: Final[Select[Any]] = (
+    select(
+        *tables.publisher.c,
+        tables.resource.c.path,
+        tables.issuer.c.url,
+        tables.issuer.c.kind,
+        tables.resource_server.c.audience,
+        tables.resource_server.c.token_prefix,
+        tables.resource_server.c.user_token_prefix,
+    )
+    .join(tables.resource, tables.resource.c.id == tables.publisher.c.resource_id)
+    .join(tables.issuer, tables.issuer.c.id == tables.publisher.c.issuer_id)
+    .join(tables.resource_server, tables.resource_server.c.id == tables.publisher.c.resource_server_id)
+)
+
+
+def _make(connection: Connection, row: Row[Any]) -> Publisher:
+    resource = parse_resource(row.path)
+    grouped: dict[tuple[str, str], list[str]] = {}
+    condition, pin = tables.condition, tables.pin
+    rows = connection.execute(
+        select(condition).where(condition.c.publisher_id == row.id).order_by(condition.c.claim, condition.c.value)
+    )
+    for item in rows:
+        grouped.setdefault((item.claim, item.operator), []).append(item.value)
+    pins = connection.execute(select(pin).where(pin.c.publisher_id == row.id).order_by(pin.c.claim))
+    return Publisher(
+        id=row.id,
+        version=row.version,
+        resource=resource,
+        issuer_id=row.issuer_id,
+        issuer_url=row.url,
+        issuer_kind=row.kind,
+        operations=operations_from_text(row.operations),
+        conditions=tuple(Condition(claim, Operator(op), tuple(values)) for (claim, op), values in grouped.items()),
+        pins=tuple(Pin(p.claim, p.value, PinSource(p.source), p.pinned_at, p.lapses_at) for p in pins),
+        audience=row.audience,
+        token_prefix=row.user_token_prefix if resource.type is ResourceType.USER else row.token_prefix,
+        enabled=bool(row.enabled),
+        ttl_seconds=row.ttl_seconds,
+        expires_at=row.expires_at,
+        replay=None if row.replay is None else ReplayMode(row.replay),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        pending_until=row.pending_until,
+        max_live_tokens=row.max_live_tokens,
+        max_grants_per_hour=row.max_grants_per_hour,
+        max_run_attempt=row.max_run_attempt,
+        paused_at=row.paused_at,
+        paused_reason=row.paused_reason,
+    )

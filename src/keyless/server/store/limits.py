@@ -1,0 +1,126 @@
+"""What one publisher may hold at once and do in an hour, inside the transaction of the mint (T78, T117).
+
+Exact, because nobody else mints for the publisher meanwhile: the transaction is the database's only writer, or holds
+the lock of the publisher's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from keyless.server.audit.chain import Chain
+from keyless.server.audit.event import AuditEvent, EventKind, event_data
+from keyless.server.store import tokens
+from keyless.server.store.connection import Cursor
+from keyless.server.store.grants import Grant
+from keyless.server.store.pinning import BUMP_TRUST
+
+HOUR_SECONDS: Final = 3600
+CAP_REASON: Final = "live_token_cap"
+"""Reason in the audit of a token that was revoked to make room for a newer one of its publisher."""
+ALARM_REASON: Final = "volume_alarm"
+"""Reason of a publisher that was paused because it got more tokens in an hour than it should."""
+
+# Reads no more entries of the index of live tokens than the cap has.
+_LIVE: Final = """
+SELECT count(*) FROM
+(SELECT 1 FROM token WHERE publisher_id = ? AND expires_at > ? AND revoked_at IS NULL LIMIT ?) AS live
+"""
+_FIRST_TO_END: Final = """
+SELECT jti, expires_at FROM token WHERE publisher_id = ? AND expires_at > ? AND revoked_at IS NULL
+ORDER BY expires_at, jti LIMIT 1
+"""
+_COUNT_HOUR: Final = """
+INSERT INTO publisher_hour (publisher_id, hour, grants) VALUES (?, ?, 1)
+ON CONFLICT (publisher_id, hour) DO UPDATE SET grants = publisher_hour.grants + 1
+RETURNING grants
+"""
+_PAUSE: Final = """
+UPDATE publisher SET enabled = 0, version = version + 1, paused_at = ?, paused_reason = ? WHERE id = ? AND enabled = 1
+"""
+
+
+class PublisherLimits:
+    """Count for the members of one batch; a publisher's live tokens are read once and then followed.
+
+    Args:
+        cursor: Of the open transaction.
+        chain: The audit chain of this process.
+        emit: Takes the audit events of what is done here.
+        row_lock: The engine's; see `Database`.
+    """
+
+    def __init__(self, cursor: Cursor, chain: Chain, emit: Callable[[AuditEvent], None], *, row_lock: str = "") -> None:
+        self._cursor = cursor
+        self._execute = cursor.execute
+        self._chain = chain
+        self._emit = emit
+        self._lock = f"SELECT 1 FROM publisher WHERE id = ? {row_lock}" if row_lock else None  # noqa: S608 - a constant
+        self._live: dict[str, int] = {}
+        self.paused: list[str] = []
+        """Publishers that this transaction paused."""
+
+    def full(self, grant: Grant) -> int | None:
+        """Return `None` when the publisher may get one more token, else when its first live one ends, Unix seconds.
+
+        Where the grant says so, room is made instead: the token that would end first is revoked.
+        """
+        if not (cap := grant.max_live_tokens):
+            return None
+        publisher_id = grant.publisher_id
+        if self._live.get(publisher_id, cap) >= cap:  # not counted yet; or full, and one may have ended meanwhile
+            if self._lock is not None and publisher_id not in self._live:
+                self._execute(self._lock, (publisher_id,)).fetchone()
+            live = self._execute(_LIVE, (publisher_id, grant.issued_at, cap)).fetchone()[0]
+            self._live[publisher_id] = live
+            if live >= cap:
+                jti, ends_at = self._execute(_FIRST_TO_END, (publisher_id, grant.issued_at)).fetchone()
+                if not grant.revoke_oldest:
+                    return int(ends_at)
+                tokens.revoke(
+                    self._cursor,
+                    self._chain,
+                    jti,
+                    at=grant.issued_at,
+                    reason=CAP_REASON,
+                    request_id=grant.request_id,
+                )
+                self._live[publisher_id] = live - 1
+        return None
+
+    def too_fast(self, grant: Grant) -> bool:
+        """Count a grant of this hour; pause the publisher and return true when it is one too many."""
+        if not (limit := grant.max_grants_per_hour):
+            return False
+        hour = grant.issued_at // HOUR_SECONDS
+        grants = self._execute(_COUNT_HOUR, (grant.publisher_id, hour)).fetchone()[0]
+        if grants <= limit:
+            return False
+        self._execute(_PAUSE, (grant.issued_at, ALARM_REASON, grant.publisher_id))
+        self._execute(BUMP_TRUST)
+        self._emit(
+            AuditEvent(
+                at=grant.issued_at,
+                kind=EventKind.PUBLISHER_PAUSED.value,
+                request_id=grant.request_id,
+                publisher_id=grant.publisher_id,
+                issuer_id=grant.issuer_id,
+                resource=grant.resource,
+                ci_subject=grant.ci_subject,
+                reason=ALARM_REASON,
+                data=event_data(max_grants_per_hour=limit),
+            )
+        )
+        self.paused.append(grant.publisher_id)
+        return True
+
+    def minted(self, grant: Grant) -> None:
+        """Follow a token that stays."""
+        if grant.publisher_id in self._live:
+            self._live[grant.publisher_id] += 1
+
+    def forget(self, paused: int) -> None:
+        """Believe nothing that was counted: rows were rolled back, and all but the first `paused` pauses with them."""
+        self._live.clear()
+        del self.paused[paused:]
