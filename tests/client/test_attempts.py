@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from keyless import Credential, get_oidc_token, oidc_login
-from keyless.client.attempts import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Retries, mint_and_exchange
+from keyless.client.attempts import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    TWIN_SECONDS,
+    UNREACHABLE_SECONDS,
+    Retries,
+    mint_and_exchange,
+)
 from keyless.client.cache import TokenCache
 from keyless.client.exchange import ExchangedToken, NotSpentError
 from keyless.errors import (
@@ -179,6 +186,59 @@ def test_a_refusal_is_final(job: Job, clock: Clock, environ: str) -> None:
     job.on(TOKEN_PATH, Answer(400, {"error": "invalid_grant"}))
     with pytest.raises(ExchangeRefusedError):
         run(getattr(job, environ)(), clock)
+
+    assert (job.exchanges, clock.pauses) == (1, [])
+
+
+def test_a_host_that_takes_no_connection_is_given_up_early(job: Job, clock: Clock) -> None:
+    """Long enough for a service that starts again, not the whole deadline for one that is gone."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    with pytest.raises(ExchangeUnavailableError, match=r"refused the connection \(tried 6 times\)"):
+        run(job.github(HF_ENDPOINT=endpoint), clock)
+
+    assert clock.pauses == [0.25, 0.5, 1, 2, 4]
+    assert sum(clock.pauses) <= UNREACHABLE_SECONDS
+
+
+def test_a_host_that_answers_in_between_has_the_whole_deadline(job: Job, clock: Clock) -> None:
+    """A failing service is there: its 503 starts the patience anew."""
+    job.on(TOKEN_PATH, Answer(503, b""))
+    with pytest.raises(ExchangeUnavailableError):
+        run(job.github(), clock)
+
+    assert sum(clock.pauses) > 20
+
+
+REPLAYED = Answer(400, {"error": "invalid_grant", "reason": "token_replayed"})
+
+
+def test_two_mints_of_one_second_may_be_one_token(job: Job, clock: Clock) -> None:
+    """D8: without a `jti`, as on Forgejo, the second is a copy and refused; a second later it is another token."""
+    job.on(TOKEN_PATH, REPLAYED, lambda _: job._exchange())
+    token = run(job.github(), clock)
+
+    assert token.access_token.reveal() == job.access_token()
+    assert (job.mints, clock.pauses) == (2, [TWIN_SECONDS])
+    assert len(set(job.id_tokens)) == 2
+
+
+def test_a_copy_is_waited_out_once(job: Job, clock: Clock) -> None:
+    """A platform that goes on giving the same token is told about."""
+    job.on(TOKEN_PATH, REPLAYED)
+    with pytest.raises(ExchangeRefusedError):
+        run(job.github(), clock)
+
+    assert (job.exchanges, clock.pauses) == (2, [TWIN_SECONDS])
+
+
+@pytest.mark.parametrize(("environ", "seconds"), [("handed_over", 30), ("github", 1)])
+def test_a_copy_is_not_waited_out_where_that_is_no_use(job: Job, clock: Clock, environ: str, seconds: float) -> None:
+    """The only token there is, or no time."""
+    job.on(TOKEN_PATH, REPLAYED)
+    with pytest.raises(ExchangeRefusedError):
+        run(getattr(job, environ)(), clock, seconds=seconds)
 
     assert (job.exchanges, clock.pauses) == (1, [])
 

@@ -11,7 +11,8 @@ import os
 import time
 
 from keyless.client.exchange import NotSpentError, exchange_oidc_token
-from keyless.errors import ExchangeUnavailableError, MintUnavailableError, TransportError
+from keyless.errors import ExchangeRefusedError, ExchangeUnavailableError, MintUnavailableError, TransportError
+from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ EXCHANGE_ATTEMPT_SECONDS: Final = 15.0
 IMPATIENT_SECONDS: Final = 5.0  # for the only attempt while there is a token that is still good
 FIRST_PAUSE_SECONDS: Final = 0.25  # doubled after each attempt
 LONGEST_PAUSE_SECONDS: Final = 4.0
+# Without a `jti`, as on Forgejo, two mints within one second are one token, and the service refuses the copy.
+TWIN_SECONDS: Final = 1.1
+_REPLAYED: Final = "token_replayed"
+UNREACHABLE_SECONDS: Final = 8.0  # a host that takes no connection for so long is not just starting again
 USEFUL_SECONDS: Final = 0.5  # with less time left another attempt only hides why the last one failed
 
 
@@ -51,6 +56,7 @@ class Retries:
         self._sleep = sleep
         self._random = random or _random
         self._failed = 0
+        self._unreachable_since: float | None = None  # seconds that were left then
 
     def pause(self, error: ExchangeUnavailableError | MintUnavailableError) -> None:
         """Wait before the next attempt, at least as long as the service asked.
@@ -64,12 +70,35 @@ class Retries:
         asked = getattr(error, "retry_after", None)
         if asked:
             seconds += asked
-        if not _may_pass(error) or self.deadline.remaining() < seconds + USEFUL_SECONDS:
+        left = self.deadline.remaining()
+        if not _may_pass(error) or min(left, self._patience(error, left)) < seconds + USEFUL_SECONDS:
             if self._failed > 1:
                 error.message = f"{error.message} (tried {self._failed} times)"
                 error.args = (error.message,)
             raise error
         self._sleep(seconds)
+
+    def _patience(self, error: ExchangeUnavailableError | MintUnavailableError, left: float) -> float:
+        """Return the seconds that a host is given to take a connection again; a host that answers has the deadline."""
+        with import_lock:
+            from keyless.http.transport import NotSentError
+
+        if not isinstance(error.__context__, NotSentError):
+            self._unreachable_since = None
+            return left
+        if self._unreachable_since is None:
+            self._unreachable_since = left
+        return UNREACHABLE_SECONDS + USEFUL_SECONDS - (self._unreachable_since - left)
+
+    def wait_out_twin(self, error: ExchangeRefusedError) -> None:
+        """Wait until the platform mints another token than the last one.
+
+        Raises:
+            ExchangeRefusedError: The given error: there is no time left for it.
+        """
+        if self.deadline.remaining() < TWIN_SECONDS + USEFUL_SECONDS:
+            raise error
+        self._sleep(TWIN_SECONDS)
 
 
 def _random() -> float:
@@ -124,6 +153,7 @@ def mint_and_exchange(
     """
     retries = retries or Retries(deadline)
     id_token: Secret | None = None
+    may_be_twin = found.mints_anew
     while True:
         if id_token is None:
             id_token = mint(found, audience, environ=environ, retries=retries)
@@ -139,6 +169,12 @@ def mint_and_exchange(
             if not found.mints_anew:
                 raise
             retries.pause(error)
+            id_token = None
+        except ExchangeRefusedError as error:
+            if error.reason != _REPLAYED or not may_be_twin:
+                raise
+            may_be_twin = False
+            retries.wait_out_twin(error)
             id_token = None
 
 
