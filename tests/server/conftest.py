@@ -19,10 +19,12 @@ from tests.support.postgres import PostgresServer, running_postgres
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server with a migrated database to copy, `migrated`."""
+    """A PostgreSQL server with a migrated database to copy, `migrated`, and one that is reset for each test."""
     with running_postgres() as server:
         server.execute("CREATE DATABASE migrated")
         open_store(server.url("migrated")).close()
+        server.execute("CREATE DATABASE shared TEMPLATE migrated")
+        server.remember("shared")
         yield server
 
 
@@ -33,9 +35,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield tmp_path / "keyless.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.create(template="migrated")
-    yield url
-    server.drop(url)
+    yield server.reset("shared")
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +63,11 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
-    """A service that trusts one publisher of acme/model."""
+def service(location: DatabaseLocation, tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
+    """A service on each engine that trusts one publisher of acme/model."""
     directory = tmp_path / "service"
     shutil.copytree(first_start, directory)
-    service = Service(directory, issuer)
+    service = Service(directory, issuer, **({} if isinstance(location, Path) else {"database": location}))
     service.add_publisher()
     yield service
     service.administration.close()

@@ -1,9 +1,9 @@
-"""A whole token service in this process: real keys, real SQLite, a real issuer on loopback."""
+"""A whole token service in this process: real keys, a real database, a real issuer on loopback."""
 
 from __future__ import annotations
 
+import base64
 import json
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +18,7 @@ from keyless.testing import Clock, FakeIssuer, github_claims
 from keyless.trust.publisher import Publisher
 from tests.support.asgi import Answer, ask
 
+KEY_ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
 PUBLIC_URL = "http://127.0.0.1:8080"
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
@@ -30,7 +31,11 @@ class Service:
         self.clock = Clock()
         self.monotonic = Clock(0)
         self.issuer = issuer
-        settings = Settings(public_url=PUBLIC_URL, database=directory / "keyless.db", **changes)
+        self.directory = directory
+        given = {"database": directory / "keyless.db", "key_encryption_key": KEY_ENCRYPTION_KEY, **changes}
+        if isinstance(given["database"], Path):
+            del given["key_encryption_key"]  # there is a secret.key beside the file
+        settings = Settings(public_url=PUBLIC_URL, **given)
         self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock, monotonic=self.monotonic)
         self.administration = Administration(self.app.store, actor="cli:test")
         self.administration.add_issuer(NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK)))
@@ -79,5 +84,17 @@ class Service:
 
     def audit(self) -> list[tuple[str, str | None]]:
         """Return kind and reason of every audit row, oldest first."""
-        with closing(sqlite3.connect(self.app.store.path)) as connection:
-            return list(connection.execute("SELECT kind, reason FROM audit_event ORDER BY id"))
+        return [(kind, reason) for kind, reason in self.rows("SELECT kind, reason FROM audit_event ORDER BY id")]
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what a query finds in the database."""
+        with closing(self.app.store.database.connect()) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def kept(self) -> str:
+        """Return all that the service has kept: its files, and the rows of a database that is not one of them."""
+        text = b"".join(path.read_bytes() for path in self.directory.iterdir() if path.is_file()).decode("latin-1")
+        if self.app.store.database.engine == "postgresql":
+            for (name,) in self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                text += "\n".join(str(row) for row in self.rows(f"SELECT t::text FROM {name} t"))
+        return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlencode
@@ -165,14 +164,16 @@ def test_twenty_exchanges_of_one_token_at_once_give_one(service: Service) -> Non
 @pytest.fixture
 def without_audit(service: Service) -> Iterator[Service]:
     """A service whose audit table takes no row any more."""
-    with closing(sqlite3.connect(service.app.store.path)) as connection:
-        connection.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        )
-        connection.commit()
+    with closing(service.app.store.database.connect()) as connection:
+        if service.app.store.database.engine == "sqlite":
+            begin = "CREATE TRIGGER full_disk BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            end = "DROP TRIGGER full_disk"
+        else:
+            begin = "ALTER TABLE audit_event ADD CONSTRAINT full_disk CHECK (false) NOT VALID"
+            end = "ALTER TABLE audit_event DROP CONSTRAINT full_disk"
+        connection.execute(begin)
         yield service
-        connection.execute("DROP TRIGGER full")
-        connection.commit()
+        connection.execute(end)
 
 
 @pytest.mark.parametrize("advisory", ["TOB-PYPI26-4", "TOB-PYPI26-14"])
@@ -181,9 +182,8 @@ def test_no_token_without_its_audit_row(without_audit: Service, advisory: str) -
     changes = {} if advisory == "TOB-PYPI26-4" else {"ref": "refs/heads/dev"}
 
     assert without_audit.exchange(without_audit.mint(**changes)).status == 503
-    with closing(sqlite3.connect(without_audit.app.store.path)) as connection:
-        assert connection.execute("SELECT count(*) FROM token").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM replay_use").fetchone() == (0,)
+    assert without_audit.rows("SELECT count(*) FROM token") == [(0,)]
+    assert without_audit.rows("SELECT count(*) FROM replay_use") == [(0,)]
 
 
 def test_a_publisher_is_removed_through_its_own_resource_only(service: Service) -> None:

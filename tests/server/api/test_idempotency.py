@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 from tests.server.api.manager import Manager
 
 
@@ -53,8 +50,7 @@ def test_a_key_is_forgotten_after_a_day(manager: Manager) -> None:
     manager.sign_in("admin")
 
     assert manager.call("POST", "/publishers", manager.description("acme/b"), key="k1").status == 201
-    with closing(sqlite3.connect(manager.service.app.store.path)) as connection:
-        assert connection.execute("SELECT count(*) FROM idempotent_answer").fetchone() == (1,)
+    assert manager.service.rows("SELECT count(*) FROM idempotent_answer") == [(1,)]
 
 
 def test_a_secret_is_not_kept_with_the_answer(manager: Manager) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,16 +32,14 @@ def mint_on_dev(service: Service) -> str:
 
 def row_counts(service: Service) -> list[int]:
     """Return how many tokens and replay claims there are."""
-    with closing(sqlite3.connect(service.app.store.path)) as connection:
-        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("token", "replay_use")]
+    return [service.rows(f"SELECT count(*) FROM {table}")[0][0] for table in ("token", "replay_use")]
 
 
 def explained_rows(service: Service) -> list[dict[str, Any]]:
     """Return the audit rows of explanations, oldest first."""
     columns = "reason, publisher_id, resource, jti, request_id, data"
-    with closing(sqlite3.connect(service.app.store.path)) as connection:
-        rows = connection.execute(f"SELECT {columns} FROM audit_event WHERE kind = 'exchange.explained' ORDER BY id")
-        return [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
+    rows = service.rows(f"SELECT {columns} FROM audit_event WHERE kind = 'exchange.explained' ORDER BY id")
+    return [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
 
 
 def test_an_accepted_job_is_told_so_and_can_still_exchange_its_token(service: Service) -> None:
@@ -340,9 +336,7 @@ def test_what_was_asked_about_is_kept_nowhere(service: Service, caplog: pytest.L
     tokens = [service.mint(), mint_on_dev(service), service.mint(aud="https://other.example")]
     with caplog.at_level("DEBUG", logger="keyless"):
         answers = [explain(service, token) for token in tokens]
-    directory = service.app.store.path.parent
-    kept = b"".join(path.read_bytes() for path in directory.iterdir() if path.is_file()).decode("latin-1")
-    places = kept + caplog.text + "".join(answer.body.decode() for answer in answers)
+    places = service.kept() + caplog.text + "".join(answer.body.decode() for answer in answers)
 
     for token in tokens:
         _header, payload, signature = token.split(".")
