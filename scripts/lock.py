@@ -23,6 +23,9 @@ LOCKS = {
     "requirements/hf-2.4.0.txt": ("--group", "hf-2.4.0"),
     "requirements/hf-1.19.0.txt": ("--group", "hf-1.19.0"),
     "requirements/minters.txt": ("--group", "minters"),
+    "requirements/pypiserver.txt": ("--group", "pypiserver"),
+    "requirements/pypi-tools.txt": ("--group", "pypi-tools"),
+    "requirements/node.txt": ("--group", "node"),
     "requirements/ci-files.txt": ("--group", "ci-files"),
     "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless exec [--resource R] [--resource NAME=R2 …] [--env NAME] [--endpoint URL] [--keep-ci-identity]
                     -- COMMAND …
+       keyless exec --for pypi|npm|oci --endpoint URL [--resource PACKAGE] [--keep-ci-identity] -- COMMAND …
 
 Runs COMMAND with a token that is exchanged for this job and kept fresh while COMMAND runs. Tools that know
 HF_TOKEN_PATH (hf, huggingface_hub) find it there by themselves.
@@ -26,6 +27,8 @@ HF_TOKEN_PATH (hf, huggingface_hub) find it there by themselves.
   --resource NAME=R2  a further token for R2; the variable NAME holds the path of its file
   --env NAME          also put the token of R into the variable NAME; it cannot be refreshed there
   --endpoint URL      base URL of the service, also for COMMAND (default: HF_ENDPOINT, else https://huggingface.co)
+  --for KIND          the endpoint is a package registry: COMMAND finds a token where pip, uv and twine (pypi), npm,
+                      pnpm and yarn (npm), skopeo, docker and podman (oci) look; npm and oci want PACKAGE
   --keep-ci-identity  leave the CI's id-token variables in COMMAND's environment
 
 COMMAND does not see HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_OIDC_* nor, unless kept, the variables to mint id tokens.
@@ -36,6 +39,7 @@ examples:
   keyless exec --resource acme/model -- hf upload acme/model ./out
   keyless exec --resource acme/model --resource DATA=datasets/acme/data -- ./publish.sh
   keyless exec --resource acme/model --env HF_TOKEN -- ./old-tool
+  keyless exec --for pypi --endpoint https://pypi.example.org -- twine upload dist/*
 
 exit codes: those of COMMAND (128+n when signal n ended it), 126 cannot be run, 127 not found; before COMMAND runs:
 2 usage or configuration, 3 no CI platform or no permission to mint, 4 refused, 5 outage, 1 anything else."""
@@ -47,7 +51,7 @@ def run(argv: list[str]) -> int:
         options = parse_options(
             "exec",
             argv,
-            valued=("--resource", "--env", "--endpoint"),
+            valued=("--resource", "--env", "--endpoint", "--for"),
             flags=("--keep-ci-identity",),
             takes_command=True,
         )
@@ -58,6 +62,8 @@ def run(argv: list[str]) -> int:
         raise UsageError(
             "keyless exec has no command to run", hint="Write it after two dashes: keyless exec … -- COMMAND"
         )
+    if options.one("--for") is not None:
+        return _run_for_registry(options)
     main_resource, named = _resources(options)
     from keyless.cli.supervisor import Plan, supervise
 
@@ -69,6 +75,28 @@ def run(argv: list[str]) -> int:
             endpoint=options.one("--endpoint"),
             exported=_exported(options),
             keeps_ci_identity="--keep-ci-identity" in options.flags,
+        )
+    )
+
+
+def _run_for_registry(options: Options) -> int:
+    if options.one("--env") is not None:
+        raise UsageError("--env and --for exclude each other", hint="--for sets what the registry's tools read.")
+    from keyless.cli.supervisor import Plan, supervise
+    from keyless.client.registries.login import find_dialect
+
+    kind, endpoint = options.one("--for") or "", options.one("--endpoint")
+    find_dialect(kind)
+    if endpoint is None:
+        raise UsageError(f"--for {kind} needs the registry's URL", hint="Pass --endpoint https://…")
+    return supervise(
+        Plan(
+            command=options.command or [],
+            resource=options.one("--resource"),
+            named_resources={},
+            endpoint=endpoint,
+            keeps_ci_identity="--keep-ci-identity" in options.flags,
+            registry=kind,
         )
     )
 

@@ -49,9 +49,10 @@ class Plan:
         endpoint: Base URL of the service, or `None` for the environment's.
         exported: A variable to put the main token into, or `None`.
         keeps_ci_identity: Whether the command may mint id tokens itself.
+        registry: The kind of package registry that `endpoint` is, or `None` for a hub. `resource` is then its package.
     """
 
-    __slots__ = ("command", "endpoint", "exported", "keeps_ci_identity", "named_resources", "resource")
+    __slots__ = ("command", "endpoint", "exported", "keeps_ci_identity", "named_resources", "registry", "resource")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Plan:
         endpoint: str | None = None,
         exported: str | None = None,
         keeps_ci_identity: bool = False,
+        registry: str | None = None,
     ) -> None:
         self.command = list(command)
         self.resource = resource
@@ -69,6 +71,7 @@ class Plan:
         self.endpoint = endpoint
         self.exported = exported
         self.keeps_ci_identity = keeps_ci_identity
+        self.registry = registry
 
 
 class _Stopped(BaseException):
@@ -203,10 +206,17 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
         return Credential(resource, endpoint, cache=cache, is_shared=False)
 
     fixed: threading.Timer | None = None
+    cleanup = contextlib.ExitStack()
     try:
         tokens = []
         exported = None
-        if plan.resource is not None:
+        registry: dict[str, str] = {}
+        if plan.registry is not None:
+            from keyless.cli.registry_environment import registry_environment
+
+            registry, burn = registry_environment(plan.registry, endpoint, plan.resource, str(files.folder))
+            cleanup.callback(burn)
+        elif plan.resource is not None:
             token = files.add(_MAIN_FILE, credential(plan.resource))
             tokens.append(token)
             if plan.exported is not None:
@@ -224,10 +234,11 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
             audience=endpoint,
             token_file=files.path(_MAIN_FILE),
             named_files=named_files,
-            endpoint=endpoint if plan.endpoint is not None else None,
+            endpoint=endpoint if plan.endpoint is not None and plan.registry is None else None,
             exported=exported,
             keeps_ci_identity=plan.keeps_ci_identity,
         )
+        environ.update(registry)
         try:
             child = signals.start(plan.command, environ)
         except OSError as error:
@@ -241,6 +252,7 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
         if fixed is not None:
             fixed.cancel()
         _revoke(files.close(), endpoint)
+        cleanup.close()
 
 
 def _no_main_token(name: str) -> Error:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 HELP: Final = """\
 usage: keyless token [--resource R] [--endpoint URL] [--format text|json|env|github-env] [--any-source]
+       keyless token --for huggingface|pypi|npm|oci --endpoint URL [--resource PACKAGE] [--format text|json]
 
 Exchanges this CI job's id token for a short-lived access token and prints it.
 
   --resource R       what the token is for: namespace/name, datasets/namespace/name, spaces/…, kernels/…,
                      buckets/… or a user name (default: HF_OIDC_RESOURCE)
   --endpoint URL     base URL of the service (default: HF_ENDPOINT, else https://huggingface.co)
+  --for KIND         speak the dialect of a package registry: pypi, npm (with a package) or oci (with an image's
+                     path); huggingface is what is spoken without it
   --format FORMAT    text: the token alone (default); json: with the seconds it has left;
                      env: a line HF_TOKEN=… for a shell or a .env file;
                      github-env: the same for >> "$GITHUB_ENV", masked in the log
@@ -55,12 +58,25 @@ def run(argv: list[str]) -> int:
 
     try:
         options = parse_options(
-            "token", argv, valued=("--resource", "--endpoint", "--format"), flags=("--json", "--any-source")
+            "token", argv, valued=("--resource", "--endpoint", "--format", "--for"), flags=("--json", "--any-source")
         )
     except HelpRequested:
         data(HELP)
         return 0
-    return _run(options)
+    kind = options.one("--for")
+    return _run(options) if kind in {None, "huggingface"} else _run_for_registry(options, kind or "")
+
+
+def _run_for_registry(options: Options, kind: str) -> int:
+    from keyless.cli.options import UsageError
+    from keyless.client.registries.login import registry_login
+
+    style = _style(options)
+    if style not in {"text", "json"} or options.flags - {"--json"}:
+        raise UsageError(f"--for {kind} takes --format text or json and no other option")
+    exchanged = registry_login(kind, endpoint=options.one("--endpoint"), package=options.one("--resource"))
+    _print(style, exchanged.access_token.reveal(), {"source": "oidc", "expires_in": _seconds_left(exchanged)})
+    return 0
 
 
 def _find_cached(argv: list[str]) -> str | None:

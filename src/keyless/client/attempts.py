@@ -136,6 +136,7 @@ def mint_and_exchange(
     deadline: Deadline,
     environ: Mapping[str, str],
     retries: Retries | None = None,
+    exchange: Callable[[Secret, Deadline], ExchangedToken] | None = None,
 ) -> ExchangedToken:
     """Return an access token.
 
@@ -147,6 +148,7 @@ def mint_and_exchange(
         deadline: Time for everything.
         environ: Variables to use.
         retries: How to wait; with real time by default.
+        exchange: Exchanges at a service of another dialect, within the deadline it is given.
 
     Raises:
         OIDCError: No token could be had within the deadline.
@@ -160,6 +162,8 @@ def mint_and_exchange(
         # The only token there is gets all the time: an answer that comes too late has used it up.
         attempt = _attempt(deadline, EXCHANGE_ATTEMPT_SECONDS) if found.mints_anew else deadline
         try:
+            if exchange is not None:
+                return exchange(id_token, attempt)
             return exchange_oidc_token(id_token, resource, endpoint=endpoint, deadline=attempt, environ=environ)
         except NotSpentError as error:
             retries.pause(error)

@@ -189,7 +189,7 @@ def require_online(environ: Mapping[str, str]) -> None:
 
 
 def _read_answer(answer: Response, *, id_token: str, endpoint: str, sent_at: float) -> ExchangedToken:
-    request_id = _request_id(answer, id_token)
+    request_id = request_id_of(answer, id_token)
     if answer.status == 200:
         return _read_success(answer, request_id=request_id, endpoint=endpoint, sent_at=sent_at)
     if answer.status in {408, 425, 429} or answer.status >= 500:
@@ -272,7 +272,8 @@ def _quote_body(answer: Response, id_token: str) -> str | None:
     return quote_text(answer.body.decode("utf-8", "replace"), [id_token]) or None
 
 
-def _request_id(answer: Response, id_token: str) -> str | None:
+def request_id_of(answer: Response, id_token: str) -> str | None:
+    """Return the service's id of a request, safe to show, or `None`."""
     for name in _REQUEST_ID_HEADERS:
         value = answer.headers.get(name)
         if value:
@@ -328,13 +329,13 @@ def _refused(answer: Response, *, id_token: str, endpoint: str, request_id: str 
 def _unavailable(answer: Response, *, id_token: str, endpoint: str, request_id: str | None) -> ExchangeUnavailableError:
     verb = "is asked too often" if answer.status == 429 else "is failing"
     message, _, reason = _sentence(answer, verb=verb, endpoint=endpoint, id_token=id_token, request_id=request_id)
-    retry_after = _read_retry_after(answer.headers.get("retry-after"))
+    retry_after = read_retry_after(answer.headers.get("retry-after"))
     hint = f"Nothing was refused: run the step again after {retry_after:.0f} seconds." if retry_after else _OUTAGE_HINT
     kind = NotSpentError if answer.status == 503 and reason == _UNDECIDED_REASON else ExchangeUnavailableError
     return kind(message, status=answer.status, retry_after=retry_after, request_id=request_id, hint=hint)
 
 
-def _read_retry_after(value: str | None) -> float | None:
+def read_retry_after(value: str | None) -> float | None:
     """Return seconds from a `Retry-After` header (RFC 9110 section 10.2.3), or `None` where it cannot be read."""
     if not value:
         return None

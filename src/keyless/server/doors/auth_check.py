@@ -86,6 +86,7 @@ def _identity(token: VerifiedAccessToken) -> list[tuple[bytes, bytes]]:
     values: Iterable[tuple[str, str]] = (
         ("publisher", token.publisher_id),
         ("resource", str(token.resource)),
+        ("also", " ".join(sorted(str(resource) for resource in token.also))),
         ("operations", " ".join(sorted(token.operations))),
         ("issuer", token.ci_issuer),
         ("subject", token.ci_subject),
@@ -96,5 +97,5 @@ def _identity(token: VerifiedAccessToken) -> list[tuple[bytes, bytes]]:
     return [
         (f"x-keyless-{name}".encode("ascii"), value.encode("ascii"))
         for name, value in encoded
-        if len(value) <= MAX_IDENTITY_CHARS
+        if 0 < len(value) <= MAX_IDENTITY_CHARS
     ]

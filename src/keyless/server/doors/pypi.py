@@ -97,6 +97,7 @@ class PyPIDoor(PackageDoor):
             {
                 "message": "the token request was refused" if answer.status < 500 else answer.description,
                 "errors": [{"code": _code(error), "description": answer.description}],
+                "reason": answer.reason,
                 "request_id": request_id,
             },
             request_id=request_id,

@@ -264,7 +264,7 @@ def _no_match(selection: Selection, request: TokenRequest, identity: ProvenIdent
     """Say what differs: to everyone the caller's own claims, to the proven owner also which of them (D12, T94, T95)."""
     token, resource = identity.token, selection.resource
     # Who named a publisher is told of it, not of its resource: an id must not tell what it belongs to (T94).
-    target = request.publisher_id or (resource.short if resource is not None else "")
+    target = request.publisher_id or request.resource_type or (resource.short if resource is not None else "")
     said = proven_claims(identity)
     shown = ", ".join(f"{name} {printable(said[name])}" for name in list(said)[:8])
     message = f"no trusted publisher of {printable(target)} accepts this id token"

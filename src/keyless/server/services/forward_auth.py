@@ -108,7 +108,7 @@ class ForwardAuth:
 
 
 def _require(rule: Rule, variables: Mapping[str, str], token: VerifiedAccessToken) -> None:
-    if rule.resources and token.resource not in rule.resources_of(variables):
+    if rule.resources and {token.resource, *token.also}.isdisjoint(rule.resources_of(variables)):
         raise InsufficientScopeError("the token is good for another resource")
     if token.operations.isdisjoint(rule.operations):
         raise InsufficientScopeError("the token does not allow this operation")

@@ -124,7 +124,9 @@ def _select_packages(
     claims = {name: attributes[name] for name in names if name is not None and attributes.get(name)}
     publishers = source.publishers_naming(resource_type, issuer.id, claims)
     verdicts = tuple(judge_all(publishers, attributes, identity.token, profile, now))
-    return Selection(verdicts[0].publisher.resource if verdicts else None, verdicts)
+    # What nobody named is told of nobody but who is accepted (T94).
+    accepted = bool(verdicts) and verdicts[0].accepted
+    return Selection(verdicts[0].publisher.resource if accepted else None, verdicts)
 
 
 def replay_of(publishers: Sequence[Publisher], otherwise: ReplayMode) -> ReplayMode:
