@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-bench
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-bench
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -38,6 +38,17 @@ env-minters: $(ACTIONS_CORE)
 $(ACTIONS_CORE): tests/journeys/actions_core/package-lock.json
 	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/actions_core/package.json $(@D)
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+# Package registries and the tools that publish to them; their node is newer than Debian's.
+NODE := $(CURDIR)/.venvs/node/bin
+NPM_TOOLS := .venvs/npm-tools/node_modules
+env-registries: $(NPM_TOOLS)
+	@$(ENSURE) .venvs/pypiserver requirements/pypiserver.txt
+	@$(ENSURE) .venvs/pypi-tools requirements/pypi-tools.txt --editable
+$(NPM_TOOLS): tests/journeys/npm_tools/package-lock.json requirements/node.txt
+	@$(ENSURE) .venvs/node requirements/node.txt
+	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/npm_tools/package.json $(@D)
+	@PATH="$(NODE):$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 env-ci-files:
 	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
@@ -84,7 +95,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files ## whole CI jobs with the real hf client, 2.4.0 and 1.19.0
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: journeys-newest

@@ -308,7 +308,7 @@ def _sentence(
 
 def refusal_of(answer: Response, *, id_token: str, endpoint: str) -> ExchangeRefusedError:
     """Return what a refusing answer of the service says, with a hint and without any piece of the id token."""
-    return _refused(answer, id_token=id_token, endpoint=endpoint, request_id=_request_id(answer, id_token))
+    return _refused(answer, id_token=id_token, endpoint=endpoint, request_id=request_id_of(answer, id_token))
 
 
 def _refused(answer: Response, *, id_token: str, endpoint: str, request_id: str | None) -> ExchangeRefusedError:
