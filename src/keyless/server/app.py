@@ -184,7 +184,7 @@ class TokenService:
     def _manage(self) -> Door:
         from keyless.server.management import make_management  # noqa: PLC0415 - see LateDoor
 
-        door, self._administration = make_management(self.store, clock=self._clock)
+        door, self._administration = make_management(self.store, self._verification, clock=self._clock)
         return door
 
 

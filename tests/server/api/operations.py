@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import re
+from typing import Any, cast
 
-from keyless.server.api.app import operations
+from keyless.server.api.app import Parts, operations
 from keyless.server.api.operation import Operation
 from keyless.server.people.attempts import FailedAttempts
 from tests.server.api.manager import Manager
 
-OPERATIONS = operations(FailedAttempts(clock=lambda: 0.0))
-PARAMETERS = {"name": "owner", "login_id": "lgn_unknown"}
+_NOTHING = cast("Any", None)  # the table of operations does not touch what they stand on
+OPERATIONS = operations(
+    Parts(store=_NOTHING, administration=_NOTHING, verification=_NOTHING, clock=lambda: 0.0),
+    FailedAttempts(clock=lambda: 0.0),
+)
+PARAMETERS = {
+    "name": "owner",
+    "login_id": "lgn_unknown",
+    "server_name": "hub",
+    "issuer_id": "1",
+    "jti": "unknown",
+    "writer": "w_unknown",
+    "sequence": "1",
+}
 BODIES: dict[str, object] = {
     "changePublisher": {"enabled": False},
     "addPerson": {"name": "carol", "roles": []},
     "changePerson": {"enabled": False},
     "makeReadingToken": {"expires_in": 3600},
     "signIn": {"code": "klc-aaaaaaaa-aaaaa-aaaaa-aaaaa-aaaaa"},
+    "addIssuer": {"url": "https://ci.example.org"},
+    "changeIssuer": {"enabled": False},
+    "addResourceServer": {"name": "registry", "audience": "https://r.example.org"},
+    "explain": {"resource": "acme/model", "claims": {}, "provider": "github"},
 }
 
 

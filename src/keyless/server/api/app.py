@@ -9,14 +9,20 @@ from typing import Final
 
 from starlette.routing import Route, Router
 
-from keyless.server.api import people, publishers
+from keyless.server.api import people, publishers, resource_servers
+from keyless.server.api.audit import Audit
 from keyless.server.api.endpoint import Endpoint, send_problem
+from keyless.server.api.explain import Explain
 from keyless.server.api.gate import Gate
+from keyless.server.api.issuers import Issuers
 from keyless.server.api.login import Logins
 from keyless.server.api.operation import Operation
 from keyless.server.api.problems import not_found
+from keyless.server.api.signing_keys import SigningKeyList
+from keyless.server.api.tokens import Tokens
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of
 from keyless.server.people.attempts import FailedAttempts
+from keyless.server.services.verification import IdTokenVerification
 from keyless.server.store import Store
 from keyless.server.store.admin import Administration, People
 
@@ -29,6 +35,7 @@ class Parts:
 
     store: Store
     administration: Administration
+    verification: IdTokenVerification
     clock: Callable[[], float]
 
 
@@ -37,7 +44,7 @@ def create_api(parts: Parts) -> Door:
     attempts = FailedAttempts(clock=parts.clock)
     gate = Gate(People(parts.administration), attempts)
     by_path: dict[str, list[Operation]] = defaultdict(list)
-    for operation in operations(attempts):
+    for operation in operations(parts, attempts):
         by_path[operation.path].append(operation)
     routes = [
         Route(PREFIX + path, Endpoint(found, gate, parts.administration), include_in_schema=False)
@@ -46,9 +53,19 @@ def create_api(parts: Parts) -> Door:
     return Router(routes, redirect_slashes=False, default=_nothing_here)
 
 
-def operations(attempts: FailedAttempts) -> tuple[Operation, ...]:
+def operations(parts: Parts, attempts: FailedAttempts) -> tuple[Operation, ...]:
     """Return all operations."""
-    return (*Logins(attempts).operations(), *people.OPERATIONS, *publishers.OPERATIONS)
+    return (
+        *Logins(attempts).operations(),
+        *people.OPERATIONS,
+        *publishers.OPERATIONS,
+        *Issuers(parts.store).operations(),
+        *resource_servers.OPERATIONS,
+        *Tokens(parts.store).operations(),
+        *Audit(parts.store).operations(),
+        *SigningKeyList(parts.store).operations(),
+        *Explain(parts.store, parts.verification, clock=parts.clock).operations(),
+    )
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

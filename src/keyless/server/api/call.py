@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from keyless.server.api.problems import ProblemError, not_found
 from keyless.server.people.principal import SignedIn
@@ -14,6 +15,7 @@ from keyless.server.services.trail import Caller
 from keyless.server.store.admin import Administration, People
 
 Json = dict[str, object]
+_Result = TypeVar("_Result")
 ANY_VERSION: Final = "*"
 
 
@@ -46,6 +48,7 @@ class Call:
         if_match: The header of that name.
         administration: In whose changes the audit names the caller.
         signed_in_as: Who calls, unless nobody has to.
+        loop: The service's event loop.
     """
 
     caller: Caller
@@ -55,6 +58,11 @@ class Call:
     if_match: str | None
     administration: Administration
     signed_in_as: SignedIn | None
+    loop: asyncio.AbstractEventLoop
+
+    def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run something on the service's event loop and wait for it, in this worker thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     @property
     def signed_in(self) -> SignedIn:

@@ -17,13 +17,14 @@ from keyless.jose.json import parse_json_object
 from keyless.server.api.call import Answer, Call
 from keyless.server.api.gate import Gate
 from keyless.server.api.operation import Operation
-from keyless.server.api.problems import ProblemError, log_problem, problem_for, problem_json
+from keyless.server.api.problems import ProblemError, log_problem, not_found, problem_for, problem_json
 from keyless.server.doors.http import Receive, Scope, Send, caller_of, header, read_body
 from keyless.server.services.trail import Caller
 from keyless.server.store.admin import Administration, idempotency
 from keyless.server.store.admin.idempotency import KeptAnswer
 
 MAX_QUERY_BYTES: Final = 4096
+MAX_PARAMETER_CHARS: Final = 255  # of a parameter in the path; no name of ours is longer
 _KEY: Final = re.compile(r"[!-~]{1,64}")
 _ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?\s*', re.IGNORECASE)
@@ -47,9 +48,11 @@ class Endpoint:
         """Serve one request."""
         caller = caller_of(scope)
         try:
+            _check_path(scope["path_params"])
             operation = self._operation(scope)
             body = await read_body(scope, receive, max_bytes=operation.max_body_bytes)
-            answer = await asyncio.to_thread(self._serve, operation, scope, body, caller)
+            loop = asyncio.get_running_loop()
+            answer = await asyncio.to_thread(self._serve, operation, scope, body, caller, loop)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a problem
             await send_problem(send, error, request_id=caller.request_id)
             return
@@ -64,7 +67,9 @@ class Endpoint:
             raise ProblemError(405, "method_not_allowed", f"this path takes {allowed}", headers={"Allow": allowed})
         return operation
 
-    def _serve(self, operation: Operation, scope: Scope, body: bytes, caller: Caller) -> Answer:
+    def _serve(
+        self, operation: Operation, scope: Scope, body: bytes, caller: Caller, loop: asyncio.AbstractEventLoop
+    ) -> Answer:
         # Who calls comes before what is asked for: a stranger learns nothing from validation.
         signed_in = self._gate.enter(operation, header(scope, b"authorization"), caller.address)
         actor = "stranger" if signed_in is None else signed_in.principal.actor
@@ -77,6 +82,7 @@ class Endpoint:
             if_match=header(scope, b"if-match") or None,
             administration=administration,
             signed_in_as=signed_in,
+            loop=loop,
         )
         key = header(scope, b"idempotency-key")
         if not key or not operation.creates:
@@ -84,6 +90,17 @@ class Endpoint:
         if not _KEY.fullmatch(key):
             raise ProblemError(400, "idempotency_key_invalid", "an Idempotency-Key is 1-64 printable ASCII characters")
         return _once(operation, call, key, scope["path"], body)
+
+
+def _check_path(parameters: Mapping[str, str]) -> None:
+    """Refuse what names nothing anyway, before a database sees it.
+
+    Raises:
+        ProblemError: 404.
+    """
+    for value in parameters.values():
+        if len(value) > MAX_PARAMETER_CHARS or not value.isascii() or not value.isprintable():
+            raise not_found()
 
 
 def _once(operation: Operation, call: Call, key: str, path: str, body: bytes) -> Answer:

@@ -15,7 +15,6 @@ from keyless.secret import Secret
 from keyless.server.cli import login_file, one_time_secret
 from keyless.server.cli.admin_people import open_people
 from keyless.server.cli.api_client import ApiClient
-from keyless.server.cli.remote_people import signed_in_from_json
 from keyless.server.cli.store_access import (
     add_store_arguments,
     moment,
@@ -25,7 +24,7 @@ from keyless.server.cli.store_access import (
 )
 from keyless.server.people.credentials import CODE_SECONDS, CODE_TRIES
 from keyless.server.people.principal import SignedIn
-from keyless.server.representations.principal import signed_in_json
+from keyless.server.representations.principal import signed_in_from_json, signed_in_json
 from keyless.server.store.admin import People
 from keyless.server.store.admin.principals import words
 

@@ -9,11 +9,10 @@ import argparse
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_REFUSED
-from keyless.errors import ClaimError, ConfigurationError, TokenError
+from keyless.errors import ConfigurationError
 from keyless.resource import Resource, parse_resource
 from keyless.server.cli.store_access import add_store_arguments, print_json, print_table, visible
 from keyless.server.cli.trust_snapshot import (
@@ -22,6 +21,7 @@ from keyless.server.cli.trust_snapshot import (
     read_input,
     read_json_object,
 )
+from keyless.server.representations.explanation import explanation_json
 from keyless.server.representations.new_publisher import provider_url
 from keyless.trust.explain import Explanation, Finding
 
@@ -59,7 +59,7 @@ def _explain(options: argparse.Namespace) -> int:
             token = read_input(options.id_token_file).decode("ascii", "replace").strip()
             explanation = asyncio.run(_of_token(token, snapshot, resource, now))
     if options.json:
-        print_json(as_json(resource, explanation))
+        print_json(explanation_json(resource, explanation))
     else:
         _print(resource, explanation)
     return EXIT_OK if explanation.accepted else EXIT_REFUSED
@@ -99,43 +99,10 @@ async def _of_token(token: str, snapshot: TrustSnapshot, resource: Resource, now
         keys=JwksCache(GuardedFetcher()),
         leeway_seconds=snapshot.settings.leeway_seconds,
     )
-    failure: ClaimError | None = None
     try:
-        candidate = verification.identify(token)
-        try:
-            await verification.prove(candidate)
-        except ClaimError as error:  # the signature is good, so the claims are worth comparing
-            failure = error
-    except TokenError as error:
-        return Explanation(False, error.code, str(error))
+        return await snapshot.judge.of_token(resource, token, verification, now=now)
     finally:
         verification.close()
-    explanation = snapshot.explain(resource, candidate.issuer.url, candidate.unverified.unverified_claims, now=now)
-    if failure is None:
-        return explanation
-    return replace(explanation, accepted=False, reason=failure.code, detail=str(failure))
-
-
-def as_json(resource: Resource, explanation: Explanation) -> dict[str, object]:
-    """Return an explanation for `--json`, expected values included."""
-    return {
-        "resource": str(resource),
-        "accepted": explanation.accepted,
-        "reason": explanation.reason,
-        "detail": explanation.detail,
-        "publishers": [
-            {
-                "publisher": item.publisher.id,
-                "issuer": item.publisher.issuer_url,
-                "accepted": item.accepted,
-                "claims": [
-                    {"claim": f.claim, "matches": f.matches, "expected": f.expected, "received": f.received}
-                    for f in item.findings
-                ],
-            }
-            for item in explanation.publishers
-        ],
-    }
 
 
 def finding_row(finding: Finding) -> tuple[str, str, str, str]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES
-from keyless.oidc.issuer import Issuer, Network, ReplayMode
+from keyless.oidc.issuer import Network, ReplayMode
 from keyless.server.cli import trust_issuer_keys
 from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json, print_table
+from keyless.server.representations.issuer import issuer_json
 from keyless.server.store.admin import NewIssuer
 from keyless.server.store.records import network_text, parse_network
 
@@ -90,7 +91,7 @@ def _add(options: argparse.Namespace) -> int:
     # Saved first: an issuer that is down or slow today must not keep an operator from configuring it (T39).
     found = None if options.no_fetch else trust_issuer_keys.probe(options, issuer)
     if options.json:
-        print_json({**_as_json(issuer), "keys": None if found is None else trust_issuer_keys.probe_json(found)})
+        print_json({**issuer_json(issuer), "keys": None if found is None else trust_issuer_keys.probe_json(found)})
     else:
         print(f"issuer {issuer.url} is added: {issuer.kind}, {','.join(issuer.algorithms)}, replay {issuer.replay}")
         if found is not None:
@@ -115,7 +116,7 @@ def _list(options: argparse.Namespace) -> int:
     with open_administration(options) as administration:
         found = administration.issuers()
     if options.json:
-        print_json([_as_json(issuer) for issuer in found])
+        print_json([issuer_json(issuer) for issuer in found])
         return 0
     header = ("URL", "KIND", "ALGORITHMS", "REPLAY", "MAX LIFETIME", "NETWORK", "STATE")
     print_table(
@@ -148,25 +149,7 @@ def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
     with open_administration(options) as administration:
         issuer = administration.set_issuer_enabled(options.url, enabled=enabled)
     if options.json:
-        print_json(_as_json(issuer))
+        print_json(issuer_json(issuer))
     else:
         print(f"issuer {issuer.url} is {'enabled' if enabled else 'disabled; tokens that came from it do not work'}")
     return 0
-
-
-def _as_json(issuer: Issuer) -> dict[str, object]:
-    return {
-        "url": issuer.url,
-        "kind": issuer.kind,
-        "algorithms": list(issuer.algorithms),
-        "max_lifetime_seconds": issuer.max_lifetime_seconds,
-        "max_age_seconds": issuer.max_age_seconds,
-        "replay": issuer.replay.value,
-        "network": network_text(issuer.network),
-        "jwks_uri": issuer.jwks_uri,
-        "allow_multiple_audiences": issuer.allow_multiple_audiences,
-        "immutable_claims": list(issuer.immutable_claims),
-        "enabled": issuer.enabled,
-        "keys_pinned_until": None if issuer.pinned_keys is None else issuer.pinned_keys.expires_at,
-        "distrusted_kids": sorted(issuer.distrusted_kids),
-    }

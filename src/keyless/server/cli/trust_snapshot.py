@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from keyless.errors import ConfigurationError, MalformedTokenError, UntrustedIssuerError
-from keyless.issuers import profile_for
+from keyless.errors import ConfigurationError, MalformedTokenError
 from keyless.jose.json import parse_json_object
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource
 from keyless.server.cli.store_access import actor, open_local
+from keyless.server.services.owner_explain import OwnerExplain
 from keyless.server.settings import StoreSettings
 from keyless.server.store import Store
 from keyless.server.store.admin import Administration
-from keyless.trust.explain import Explanation, explain_claims
+from keyless.trust.explain import Explanation
 from keyless.trust.publisher import Publisher
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -36,6 +36,7 @@ class TrustSnapshot:
     def __init__(self, store: Store, administration: Administration, settings: StoreSettings) -> None:
         self.store = store
         self.settings = settings
+        self.judge = OwnerExplain(store, administration)
         self._administration = administration
         self.issuers: dict[int, Issuer] = {issuer.id: issuer for issuer in administration.issuers()}
 
@@ -45,17 +46,7 @@ class TrustSnapshot:
 
     def explain(self, resource: Resource, issuer_url: str, claims: Mapping[str, object], *, now: int) -> Explanation:
         """Say what the publishers of a resource make of an issuer's claims."""
-        issuer = next((issuer for issuer in self.issuers.values() if issuer.url == issuer_url), None)
-        if issuer is None:
-            return Explanation(False, UntrustedIssuerError.code, f"the issuer {issuer_url} is not configured")
-        return explain_claims(
-            self.publishers(resource),
-            claims,
-            issuer,
-            profile_for(issuer.kind),
-            now=now,
-            in_force={publisher.id for publisher in self.store.publishers(resource, issuer.id)},
-        )
+        return self.judge.of_claims(resource, issuer_url, claims, now=now)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from keyless.cli.output import EXIT_OK, EXIT_OTHER
 from keyless.errors import ConfigurationError
 from keyless.resource import Resource
 from keyless.server.cli.store_access import add_store_arguments, print_json, visible
-from keyless.server.cli.trust_explain import as_json
 from keyless.server.cli.trust_snapshot import open_snapshot, read_input, read_json_object
+from keyless.server.representations.explanation import explanation_json
 from keyless.server.representations.new_publisher import provider_url
 from keyless.trust.claim_table import Job, Result, check, read_table
 from keyless.trust.explain import Explanation
@@ -63,7 +63,7 @@ def _as_json(result: Result) -> dict[str, object]:
         "job": result.job.name,
         "met": result.met,
         "differences": list(result.differences),
-        **as_json(result.expected.resource, result.explanation),
+        **explanation_json(result.expected.resource, result.explanation),
     }
 
 

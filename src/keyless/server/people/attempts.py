@@ -65,6 +65,31 @@ class FailedAttempts:
         return now
 
 
+class Allowance:
+    """Allow each principal so many of something in a minute. Thread-safe; bounded by the number of principals.
+
+    Args:
+        each: How many.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, each: int, *, clock: Callable[[], float]) -> None:
+        self._each = each
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._window = 0
+        self._spent: Counter[str] = Counter()
+
+    def spend(self, principal_id: str) -> bool:
+        """Count one; false when it is one too many."""
+        with self._lock:
+            if (window := int(self._clock() // WINDOW_SECONDS)) != self._window:
+                self._window = window
+                self._spent.clear()
+            self._spent[principal_id] += 1
+            return self._spent[principal_id] <= self._each
+
+
 def group_of(address: str | None) -> str:
     """Return what attempts are counted by: the address, or the /64 network of one of IPv6."""
     try:

@@ -1,8 +1,10 @@
-"""Principals and logins as JSON."""
+"""Principals and logins as JSON, and back."""
 
 from __future__ import annotations
 
-from keyless.server.people.principal import Principal, RoleGrant, SignedIn
+from keyless.server.people.principal import EVERYWHERE, Principal, PrincipalKind, Role, RoleGrant, SignedIn
+from keyless.server.representations import reading
+from keyless.server.representations.reading import Json
 from keyless.server.store.admin.logins import LoginRecord
 
 
@@ -44,3 +46,46 @@ def login_json(login: LoginRecord) -> dict[str, object]:
         "created_at": login.created_at,
         "expires_at": login.expires_at,
     }
+
+
+def principal_from_json(content: Json) -> Principal:
+    """Read what `principal_json` writes; its inner id is not in there.
+
+    Raises:
+        ResponseError: It is something else. So for all of these.
+    """
+    return Principal(
+        id="",
+        name=reading.text(content, "name"),
+        kind=reading.choice(content, "kind", PrincipalKind),
+        enabled=reading.flag(content, "enabled"),
+        version=reading.number(content, "version"),
+        roles=tuple(
+            RoleGrant(reading.choice(item, "role", Role), reading.maybe_text(item, "namespace") or EVERYWHERE)
+            for item in reading.objects(content, "roles")
+        ),
+        created_by=reading.text(content, "created_by"),
+        created_at=reading.number(content, "created_at"),
+    )
+
+
+def signed_in_from_json(content: Json) -> SignedIn:
+    """Read what `signed_in_json` writes."""
+    return SignedIn(
+        principal_from_json(reading.mapping(content, "principal")),
+        reading.text(content, "login"),
+        reading.number(content, "expires_at"),
+        reading.flag(content, "read_only"),
+    )
+
+
+def login_from_json(content: Json) -> LoginRecord:
+    """Read what `login_json` writes."""
+    return LoginRecord(
+        reading.text(content, "id"),
+        reading.text(content, "principal"),
+        reading.flag(content, "read_only"),
+        reading.text(content, "created_by"),
+        reading.number(content, "created_at"),
+        reading.number(content, "expires_at"),
+    )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from keyless.trust.publisher import Publisher
+from keyless.errors import ResourceSyntaxError
+from keyless.oidc.issuer import ReplayMode
+from keyless.resource import parse_resource
+from keyless.server.representations import reading
+from keyless.server.representations.reading import Json
+from keyless.trust.publisher import Condition, Operation, Operator, Pin, PinSource, Publisher
 
 
 def publisher_json(publisher: Publisher) -> dict[str, object]:
@@ -36,3 +41,50 @@ def publisher_json(publisher: Publisher) -> dict[str, object]:
         "created_at": publisher.created_at,
         "last_used_at": publisher.last_used_at,
     }
+
+
+def publisher_from_json(content: Json) -> Publisher:
+    """Read what `publisher_json` writes; its issuer's number and the token prefix are not in there.
+
+    Raises:
+        ResponseError: It is something else.
+    """
+    try:
+        resource = parse_resource(reading.text(content, "resource"))
+        operations = tuple(Operation(name) for name in reading.texts(content, "operations"))
+    except (ResourceSyntaxError, ValueError):
+        raise reading.unexpected("resource") from None
+    return Publisher(
+        id=reading.text(content, "id"),
+        version=reading.number(content, "version"),
+        resource=resource,
+        issuer_id=0,
+        issuer_url=reading.text(content, "issuer"),
+        issuer_kind=reading.text(content, "kind"),
+        operations=operations,
+        conditions=tuple(
+            Condition(
+                reading.text(item, "claim"), reading.choice(item, "operator", Operator), reading.texts(item, "values")
+            )
+            for item in reading.objects(content, "conditions")
+        ),
+        pins=tuple(
+            Pin(
+                reading.text(item, "claim"),
+                reading.maybe_text(item, "value"),
+                reading.choice(item, "source", PinSource),
+                reading.maybe_number(item, "pinned_at"),
+                reading.maybe_number(item, "lapses_at"),
+            )
+            for item in reading.objects(content, "pins")
+        ),
+        audience=reading.text(content, "audience"),
+        token_prefix="",
+        enabled=reading.flag(content, "enabled"),
+        ttl_seconds=reading.maybe_number(content, "ttl_seconds"),
+        expires_at=reading.maybe_number(content, "expires_at"),
+        replay=reading.maybe_choice(content, "replay", ReplayMode),
+        created_by=reading.text(content, "created_by"),
+        created_at=reading.number(content, "created_at"),
+        last_used_at=reading.maybe_number(content, "last_used_at"),
+    )

@@ -28,6 +28,7 @@ from keyless.server.store.admin.publisher_rows import PageKey
 from keyless.server.store.admin.resources import Locks, ResourceState
 from keyless.server.store.database import open_database
 from keyless.server.store.engine import READ_ONLY, admin_engine
+from keyless.server.store.records import ResourceServer
 from keyless.server.store.store import Store
 from keyless.trust.publisher import Publisher
 
@@ -202,6 +203,11 @@ class Administration:
         with self._read() as connection:
             return issuers.read_all(connection)
 
+    def issuer_page(self, *, url: str | None = None, after: int | None = None, limit: int = 100) -> list[Issuer]:
+        """Return a page of issuers, oldest first: those behind the number `after`."""
+        with self._read() as connection:
+            return issuers.page(connection, url=url, after=after, limit=limit)
+
     def set_issuer_enabled(self, url: str, *, enabled: bool) -> Issuer:
         """Switch an issuer on or off."""
         with self._change() as change:
@@ -228,6 +234,21 @@ class Administration:
         """Add a resource server and return its credential, this once."""
         with self._change() as change:
             return resource_servers.add(change, name, audience=audience, profile=profile)
+
+    def resource_server(self, name: str) -> ResourceServer:
+        """Return one resource server."""
+        with self._read() as connection:
+            return resource_servers.get(connection, name)
+
+    def resource_server_page(self, *, after: str | None = None, limit: int = 100) -> list[ResourceServer]:
+        """Return a page of resource servers in the order of their names."""
+        with self._read() as connection:
+            return resource_servers.page(connection, after=after, limit=limit)
+
+    def renew_resource_server_credential(self, name: str) -> Secret:
+        """Give a resource server a new credential and return it, this once; the old one ends."""
+        with self._change() as change:
+            return resource_servers.renew_credential(change, name)
 
     def remove_resource_server(self, name: str) -> None:
         """Remove a resource server that no publisher names."""

@@ -133,6 +133,15 @@ def read_all(connection: Connection) -> list[Issuer]:
     return [issuer_from_row(tuple(row)) for row in connection.execute(select(*_COLUMNS).order_by(tables.issuer.c.id))]
 
 
+def page(connection: Connection, *, url: str | None, after: int | None, limit: int) -> list[Issuer]:
+    """Return issuers with a higher number than `after`, by number; only that of `url` when one is given."""
+    table = tables.issuer
+    query = select(*_COLUMNS).where(table.c.id > (after or 0)).order_by(table.c.id).limit(limit)
+    if url is not None:
+        query = query.where(table.c.url == url)
+    return [issuer_from_row(tuple(row)) for row in connection.execute(query)]
+
+
 def ensure_provider(change: Change, provider: str) -> Issuer:
     """Return the issuer that everybody means by a provider's name, added on first use.
 

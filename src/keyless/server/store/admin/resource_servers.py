@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from keyless.errors import ConfigurationError
 from keyless.secret import Secret
@@ -14,6 +14,7 @@ from keyless.server.settings import check_public_url
 from keyless.server.store import tables
 from keyless.server.store.admin.change import Change
 from keyless.server.store.ids import new_credential
+from keyless.server.store.records import ResourceServer, operations_from_text
 from keyless.server.store.resource_servers import ALL_OPERATIONS, PROFILES, hash_credential, kind_of_profile
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
@@ -71,9 +72,7 @@ def remove(change: Change, name: str) -> None:
     table = tables.resource_server
     number = change.connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
     if number is None:
-        raise ConfigurationError(
-            f"there is no resource server {name!r}", hint="See: keyless trust resource-server list"
-        )
+        raise _unknown(name)
     users = select(func.count()).where(tables.publisher.c.resource_server_id == number)
     if count := change.connection.execute(users).scalar_one():
         raise ConfigurationError(
@@ -81,3 +80,54 @@ def remove(change: Change, name: str) -> None:
         )
     change.connection.execute(delete(table).where(table.c.id == number))
     change.record(EventKind.RESOURCE_SERVER_REMOVED, resource_server=name)
+
+
+def get(connection: Connection, name: str) -> ResourceServer:
+    """Return the resource server of this name.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    row = connection.execute(_QUERY.where(tables.resource_server.c.name == name)).first()
+    if row is None:
+        raise _unknown(name)
+    return _make(row)
+
+
+def page(connection: Connection, *, after: str | None, limit: int) -> list[ResourceServer]:
+    """Return resource servers in the order of their names, those behind `after`."""
+    query = _QUERY.where(tables.resource_server.c.name > (after or "")).order_by(tables.resource_server.c.name)
+    return [_make(row) for row in connection.execute(query.limit(limit)).all()]
+
+
+def renew_credential(change: Change, name: str) -> Secret:
+    """Replace the credential of a resource server and return the new one; only its hash is kept.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    credential = new_credential()
+    table = tables.resource_server
+    values = {"credential_hash": hash_credential(credential)}
+    if change.connection.execute(update(table).where(table.c.name == name).values(**values)).rowcount != 1:
+        raise _unknown(name)
+    change.record(EventKind.RESOURCE_SERVER_CHANGED, resource_server=name, credential="renewed")
+    return Secret(credential)
+
+
+_QUERY: Final[Select[Any]] = select(tables.resource_server)
+
+
+def _make(row: Row[Any]) -> ResourceServer:
+    return ResourceServer(
+        row.name,
+        row.audience,
+        row.token_prefix,
+        row.user_token_prefix,
+        operations_from_text(row.operations),
+        row.credential_hash is not None,
+    )
+
+
+def _unknown(name: str) -> ConfigurationError:
+    return ConfigurationError(f"there is no resource server {name!r}", hint="See: keyless trust resource-server list")

@@ -1,0 +1,98 @@
+"""The audit: what happened, to whom it may concern, and whether the record of it is whole (D15)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Final
+
+from keyless.resource import parse_resource
+from keyless.server.api.call import Answer, Call, page_json
+from keyless.server.api.cursor import decode_cursor, encode_cursor
+from keyless.server.api.models import PageQuery
+from keyless.server.api.operation import Access, Operation
+from keyless.server.api.problems import ProblemError, not_found
+from keyless.server.representations.audit import audit_json
+from keyless.server.representations.fields import Text
+from keyless.server.store import Store
+from keyless.server.store.admin import audit_list
+
+_LARGEST: Final = 2**63 - 1
+
+
+class AuditQuery(PageQuery):
+    """Ask for events, of one resource or, for who may look everywhere, of all."""
+
+    resource: Text | None = None
+
+
+class Audit:
+    """Show the audit.
+
+    Args:
+        store: Checks the chains.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list(self, call: Call) -> Answer:
+        """Return a page of events, the newest first."""
+        query: AuditQuery = call.query
+        resource = None
+        if query.resource is not None:
+            found = parse_resource(query.resource)
+            call.may_see(found.namespace)
+            resource = str(found)
+        elif not call.signed_in.reads_everything:
+            raise ProblemError(403, "forbidden", "name a resource: you may not look into every namespace")
+        after = decode_cursor(query.after, int)
+        with call.administration.reading() as connection:
+            rows = audit_list.page(
+                connection,
+                resource=resource,
+                before=None if after is None else int(after[0]),
+                limit=query.limit + 1,
+            )
+        following = encode_cursor([rows[query.limit - 1][0]]) if len(rows) > query.limit else None
+        contact = call.signed_in.is_admin
+        items = [audit_json(record, with_contact=contact) for _, record in rows[: query.limit]]
+        return Answer(200, page_json(items, following))
+
+    def show(self, call: Call) -> Answer:
+        """Return one event."""
+        sequence = call.path["sequence"]
+        if not (sequence.isascii() and sequence.isdecimal()) or len(sequence) > 19 or int(sequence) > _LARGEST:
+            raise not_found()
+        with call.administration.reading() as connection:
+            found = audit_list.find(connection, call.path["writer"], int(sequence))
+        if found is None:
+            raise not_found()
+        if found.resource is not None:
+            call.may_see(parse_resource(found.resource).namespace)
+        elif not call.signed_in.reads_everything:
+            raise not_found()
+        return Answer(200, audit_json(found, with_contact=call.signed_in.is_admin))
+
+    def verify(self, call: Call) -> Answer:
+        """Follow the chain of every writer; reads the whole audit."""
+        del call
+        report = self._store.verify_chain()
+        return Answer(200, {**asdict(report), "problems": list(report.problems), "intact": report.intact})
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return the operations."""
+        return (
+            Operation(
+                id="listAudit", method="GET", path="/audit", handler=self.list, access=Access.READ, query=AuditQuery
+            ),
+            Operation(
+                id="verifyAudit", method="POST", path="/audit/verify", handler=self.verify, access=Access.ADMIN_READ
+            ),
+            Operation(
+                id="showAuditEvent",
+                method="GET",
+                path="/audit/{writer}/{sequence}",
+                handler=self.show,
+                access=Access.READ,
+            ),
+        )

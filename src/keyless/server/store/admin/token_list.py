@@ -1,0 +1,73 @@
+"""Issued tokens for people: pages of them, and one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, tuple_
+
+from keyless.server.representations.token import TokenRecord
+from keyless.server.store import tables
+
+_COLUMNS: Final = tuple(
+    tables.token.c[name]
+    for name in (
+        *("jti", "publisher_id", "resource", "scope", "audience", "ci_subject", "issued_at", "expires_at"),
+        *("revoked_at", "revoked_reason"),
+    )
+)
+NEWEST: Final = "w"  # behind every id, whose characters are 0-9 and a-v
+
+
+def latest(connection: Connection, *, before: str | None, limit: int) -> list[TokenRecord]:
+    """Return the latest tokens of all, whatever became of them; `before` is the last id of the page before."""
+    table = tables.token
+    query = select(*_COLUMNS).where(table.c.jti < (before or NEWEST)).order_by(table.c.jti.desc()).limit(limit)
+    return [_record(row) for row in connection.execute(query).all()]
+
+
+def live(
+    connection: Connection,
+    publishers: Collection[str],
+    *,
+    now: int,
+    after: Sequence[int | str] | None,
+    limit: int,
+) -> list[TokenRecord]:
+    """Return tokens of these publishers that are neither over nor revoked, by publisher and end.
+
+    Args:
+        connection: To read over.
+        publishers: Their ids.
+        now: Unix seconds.
+        after: Publisher, end and id of the last token of the page before.
+        limit: How many at most.
+    """
+    table = tables.token
+    found: list[TokenRecord] = []
+    for publisher_id in sorted(publishers):
+        query = select(*_COLUMNS).where(
+            table.c.publisher_id == publisher_id, table.c.revoked_at.is_(None), table.c.expires_at > now
+        )
+        if after is not None and publisher_id <= str(after[0]):
+            if publisher_id < str(after[0]):
+                continue
+            query = query.where(
+                table.c.expires_at >= after[1], tuple_(table.c.expires_at, table.c.jti) > tuple_(*after[1:])
+            )
+        query = query.order_by(table.c.expires_at, table.c.jti).limit(limit - len(found))
+        found += [_record(row) for row in connection.execute(query).all()]
+        if len(found) == limit:
+            break
+    return found
+
+
+def find(connection: Connection, jti: str) -> TokenRecord | None:
+    """Return one token, or `None`."""
+    row = connection.execute(select(*_COLUMNS).where(tables.token.c.jti == jti)).first()
+    return None if row is None else _record(row)
+
+
+def _record(row: Row[Any]) -> TokenRecord:
+    return TokenRecord(**row._mapping)
