@@ -27,7 +27,7 @@ ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 class Service:
     """A token service, its administration, and the one request everything else is a change of."""
 
-    def __init__(self, directory: Path, issuer: FakeIssuer, **changes: Any) -> None:
+    def __init__(self, directory: Path, issuer: FakeIssuer, *, fresh: bool = True, **changes: Any) -> None:
         self.clock = Clock()
         self.monotonic = Clock(0)
         self.issuer = issuer
@@ -38,7 +38,9 @@ class Service:
         settings = Settings(public_url=PUBLIC_URL, **given)
         self.app = TokenService(settings, inside_url="http://127.0.0.1:1", clock=self.clock, monotonic=self.monotonic)
         self.administration = Administration(self.app.store, actor="cli:test")
-        self.administration.add_issuer(NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK)))
+        if fresh:
+            new = NewIssuer(url=issuer.url, kind="github", network=Network(NetworkKind.LOOPBACK))
+            self.administration.add_issuer(new)
 
     def add_publisher(self, resource: str = "acme/model", **changes: Any) -> Publisher:
         """Trust branch main and one workflow of acme/widgets, or what differs from that."""

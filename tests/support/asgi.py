@@ -36,6 +36,7 @@ async def request(
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     chunks: list[bytes] | None = None,
     query: str = "",
+    address: str = "192.0.2.7",
 ) -> Answer:
     """Send one request; `chunks` sends the body in these pieces instead of at once."""
     pieces = list(chunks) if chunks is not None else [body]
@@ -59,7 +60,7 @@ async def request(
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs],
-        "client": ("192.0.2.7", 40000),
+        "client": (address, 40000),
         "scheme": "http",
         "http_version": "1.1",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from keyless.secret import Secret
@@ -22,18 +23,25 @@ PERSONS = {
 }
 
 
+def add_people(service: Service) -> dict[str, str]:
+    """Add the people and the machine; return their logins."""
+    people = People(service.administration)
+    logins = {}
+    for name, role in PERSONS.items():
+        people.add(name, kind=PrincipalKind.PERSON, roles=[parse_role(role)])
+        logins[name] = people.redeem(Secret(people.make_login_code(name).reveal())).secret.reveal()
+    people.add("machine", kind=PrincipalKind.MACHINE, roles=[parse_role("viewer:acme")])
+    logins["machine"] = people.make_reading_token("machine", seconds=3600).secret.reveal()
+    return logins
+
+
 class Manager:
     """Send requests to the API as one of several people."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, logins: Mapping[str, str]) -> None:
         self.service = service
         self.people = People(service.administration)
-        self.logins: dict[str, str] = {}
-        for name, role in PERSONS.items():
-            self.people.add(name, kind=PrincipalKind.PERSON, roles=[parse_role(role)])
-            self.sign_in(name)
-        self.people.add("machine", kind=PrincipalKind.MACHINE, roles=[parse_role("viewer:acme")])
-        self.logins["machine"] = self.people.make_reading_token("machine", seconds=3600).secret.reveal()
+        self.logins = dict(logins)
 
     def sign_in(self, name: str) -> str:
         """Give a person a new login."""
@@ -57,6 +65,7 @@ class Manager:
         match: str | None = None,
         key: str | None = None,
         query: str = "",
+        address: str = "192.0.2.7",
         **headers: str,
     ) -> Answer:
         """Send one request; `path` is below `/api/v1`, `match` and `key` are headers."""
@@ -72,7 +81,8 @@ class Manager:
         if key is not None:
             sent["idempotency-key"] = key
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        return ask(self.service.app.inside, method, f"/api/v1{path}", body=content, headers=sent, query=query)
+        app, whole = self.service.app.inside, f"/api/v1{path}"
+        return ask(app, method, whole, body=content, headers=sent, query=query, address=address)
 
     def description(self, resource: str = "acme/new", **changes: Any) -> dict[str, Any]:
         """Describe a publisher that can be added."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 
 import pytest
 
@@ -13,73 +14,69 @@ from tests.server.api.operations import OPERATIONS, body_of, path_of
 
 LOCKED = [operation for operation in OPERATIONS if operation.access is not Access.OPEN]
 CHANGES = [operation for operation in LOCKED if operation.access in {Access.CHANGE, Access.ADMIN}]
+_ADDRESSES = count()
 NAMES = [operation.id for operation in LOCKED]
 
 
 def attempt(manager: Manager, operation: Operation, **how: str | None) -> tuple[int, str]:
     """Call an operation as well as can be, but for who calls; return status and code."""
     before = manager.kinds()
-    answer = manager.call(
-        operation.method,
-        path_of(operation, manager),
-        body_of(operation, manager),
-        match="*",
-        **how,  # type: ignore[arg-type]  # texts
-    )
+    path, body = path_of(operation, manager), body_of(operation, manager)
+    address = f"198.51.100.{next(_ADDRESSES) % 250}"  # so that failures of one test slow no other down
+    answer = manager.call(operation.method, path, body, match="*", address=address, **how)  # type: ignore[arg-type]  # texts
     assert manager.kinds() == before
     return answer.status, answer.json["code"]
 
 
 @pytest.mark.parametrize("operation", LOCKED, ids=NAMES)
-def test_nobody_gets_in_without_a_login(manager: Manager, operation: Operation) -> None:
+def test_nobody_gets_in_without_a_login(watched: Manager, operation: Operation) -> None:
     """D13: no operation was left open by mistake."""
-    assert attempt(manager, operation, who=None) == (401, "login_required")
+    assert attempt(watched, operation, who=None) == (401, "login_required")
 
 
 @pytest.mark.parametrize("operation", LOCKED, ids=NAMES)
-def test_an_access_token_of_ours_is_refused(manager: Manager, operation: Operation) -> None:
+def test_an_access_token_of_ours_is_refused(watched: Manager, operation: Operation) -> None:
     """T99: what a CI job got from us manages nothing, and reads nothing."""
-    token = manager.service.exchange().json["access_token"]
-    manager.kinds()
+    token = watched.service.exchange().json["access_token"]
 
-    assert attempt(manager, operation, login=token) == (401, "machine_token")
+    assert attempt(watched, operation, login=token) == (401, "machine_token")
 
 
 @pytest.mark.parametrize("operation", LOCKED, ids=NAMES)
-def test_an_id_token_is_refused(manager: Manager, operation: Operation) -> None:
+def test_an_id_token_is_refused(watched: Manager, operation: Operation) -> None:
     """T99: what a CI job proves itself with manages nothing."""
-    assert attempt(manager, operation, login=manager.service.mint()) == (401, "machine_token")
+    assert attempt(watched, operation, login=watched.service.mint()) == (401, "machine_token")
 
 
 @pytest.mark.parametrize("operation", CHANGES, ids=[operation.id for operation in CHANGES])
-def test_a_reading_token_changes_nothing(manager: Manager, operation: Operation) -> None:
+def test_a_reading_token_changes_nothing(watched: Manager, operation: Operation) -> None:
     """D13, T99: a machine's token for `trust plan` reads, and that is all."""
-    status, code = attempt(manager, operation, who="machine")
+    status, code = attempt(watched, operation, who="machine")
 
     assert (status, code) == (403, "read_only_login")
 
 
 @pytest.mark.parametrize("operation", CHANGES, ids=[operation.id for operation in CHANGES])
-def test_a_viewer_changes_nothing(manager: Manager, operation: Operation) -> None:
+def test_a_viewer_changes_nothing(watched: Manager, operation: Operation) -> None:
     """D13: who may look into a namespace may not change it."""
-    status, code = attempt(manager, operation, who="viewer")
+    status, code = attempt(watched, operation, who="viewer")
 
     assert status in {403, 404}
     assert code in {"forbidden", "admin_required", "not_found"}
 
 
 @pytest.mark.parametrize("operation", CHANGES, ids=[operation.id for operation in CHANGES])
-def test_the_owner_of_another_namespace_changes_nothing(manager: Manager, operation: Operation) -> None:
+def test_the_owner_of_another_namespace_changes_nothing(watched: Manager, operation: Operation) -> None:
     """T113: not by id either, and what is not theirs does not exist for them."""
-    status, code = attempt(manager, operation, who="other")
+    status, code = attempt(watched, operation, who="other")
 
     assert (status, code) in {(404, "not_found"), (403, "admin_required")}
 
 
 @pytest.mark.parametrize("operation", [o for o in LOCKED if o.access is Access.ADMIN], ids=lambda o: o.id)
-def test_an_owner_is_no_admin(manager: Manager, operation: Operation) -> None:
+def test_an_owner_is_no_admin(watched: Manager, operation: Operation) -> None:
     """D13: what belongs to no namespace is the admins'."""
-    assert attempt(manager, operation, who="owner") == (403, "admin_required")
+    assert attempt(watched, operation, who="owner") == (403, "admin_required")
 
 
 def test_a_machine_can_have_no_other_role(manager: Manager) -> None:
