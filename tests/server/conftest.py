@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,8 @@ def service(location: DatabaseLocation, tmp_path: Path, first_start: Path, issue
     """A service on each engine that trusts one publisher of acme/model."""
     directory = tmp_path / "service"
     shutil.copytree(first_start, directory)
-    service = Service(directory, issuer, **({} if isinstance(location, Path) else {"database": location}))
+    changes: dict[str, Any] = {} if isinstance(location, Path) else {"database": location}
+    service = Service(directory, issuer, **changes)
     service.add_publisher()
     yield service
     service.administration.close()

@@ -23,6 +23,8 @@ PARAMETERS = {
     "jti": "unknown",
     "writer": "w_unknown",
     "sequence": "1",
+    "resource": "acme/model",
+    "namespace": "acme",
 }
 BODIES: dict[str, object] = {
     "changePublisher": {"enabled": False},
@@ -33,6 +35,9 @@ BODIES: dict[str, object] = {
     "addIssuer": {"url": "https://ci.example.org"},
     "changeIssuer": {"enabled": False},
     "addResourceServer": {"name": "registry", "audience": "https://r.example.org"},
+    "changeResource": {"state": "locked"},
+    "changeNamespace": {"state": "locked"},
+    "changeLocks": {"everything": True},
     "explain": {"resource": "acme/model", "claims": {}, "provider": "github"},
 }
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.routing import Route, Router
 
-from keyless.server.api import people, publishers, resource_servers
+from keyless.server.api import people, publishers, resource_servers, resources
 from keyless.server.api.audit import Audit
 from keyless.server.api.endpoint import Endpoint, send_problem
 from keyless.server.api.explain import Explain
@@ -59,6 +59,7 @@ def operations(parts: Parts, attempts: FailedAttempts) -> tuple[Operation, ...]:
         *Logins(attempts).operations(),
         *people.OPERATIONS,
         *publishers.OPERATIONS,
+        *resources.OPERATIONS,
         *Issuers(parts.store).operations(),
         *resource_servers.OPERATIONS,
         *Tokens(parts.store).operations(),

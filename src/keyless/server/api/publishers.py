@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from keyless.errors import ConfigurationError
@@ -12,9 +13,10 @@ from keyless.server.api.cursor import decode_cursor, encode_cursor
 from keyless.server.api.models import PageQuery
 from keyless.server.api.operation import Access, Operation
 from keyless.server.api.problems import not_found
-from keyless.server.representations.fields import Closed, Text
-from keyless.server.representations.new_publisher import PublisherDescription
+from keyless.server.representations.fields import Text
+from keyless.server.representations.new_publisher import PublisherDescription, PublisherTerms
 from keyless.server.representations.publisher import publisher_json
+from keyless.server.store.admin.description import description_of
 from keyless.server.store.admin.rules import warnings_for
 from keyless.trust.publisher import Publisher
 
@@ -25,10 +27,11 @@ class PublisherQuery(PageQuery):
     resource: Text | None = None
 
 
-class PublisherChange(Closed):
-    """Say what changes of a publisher."""
+class PublisherChange(PublisherTerms):
+    """Say what changes of a publisher; what is left out stays. `reason` says why it is switched off."""
 
-    enabled: bool
+    enabled: bool | None = None
+    reason: Text | None = None
 
 
 def list_publishers(call: Call) -> Answer:
@@ -67,12 +70,17 @@ def show_publisher(call: Call) -> Answer:
 
 
 def change_publisher(call: Call) -> Answer:
-    """Switch a publisher on or off."""
+    """Change what a publisher demands and gives, or switch it on or off."""
     body: PublisherChange = call.body
     with call.administration.together():
         found = _find(call, to_change=True)
         call.check_match(etag_of_version(found.version))
-        return _shown(call.administration.set_publisher_enabled(found.id, enabled=body.enabled))
+        if terms := body.terms(body.model_fields_set):
+            new = replace(description_of(found), **terms)
+            found = call.administration.change_publisher(found.id, new, expected_version=found.version)
+        if body.enabled is not None:
+            found = call.administration.set_publisher_enabled(found.id, enabled=body.enabled, reason=body.reason)
+    return _shown(found)
 
 
 def remove_publisher(call: Call) -> Answer:

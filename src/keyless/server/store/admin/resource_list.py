@@ -1,0 +1,77 @@
+"""Resources and namespaces for people: pages of them, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, tuple_
+
+from keyless.resource import parse_resource
+from keyless.server.store import tables
+from keyless.server.store.admin import pages
+from keyless.server.store.admin.resources import ResourceState
+
+ResourceKey = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceState:
+    """What is true of a namespace: `kind` is `user`, `org` or `unknown`, `state` is `active` or `locked`."""
+
+    name: str
+    kind: str
+    state: str
+
+
+def page(
+    connection: Connection,
+    *,
+    namespaces: Collection[str] | None,
+    after: Sequence[int | str] | None,
+    limit: int,
+) -> list[tuple[ResourceKey, ResourceState]]:
+    """Return a page of resources by namespace, type and name, each with its key.
+
+    Args:
+        connection: To read over.
+        namespaces: Only of these; all when `None`.
+        after: The key of the last resource of the page before.
+        limit: How many at most.
+    """
+    found: list[tuple[ResourceKey, ResourceState]] = []
+    table, space = tables.resource, tables.namespace
+    key = (table.c.namespace_id, table.c.type, table.c.name)
+    for condition in pages.conditions(connection, namespaces, None):
+        query = (
+            select(*key, table.c.path, table.c.state, table.c.publishers_only, space.c.state.label("space"))
+            .join(space, space.c.id == table.c.namespace_id)
+            .where(*condition, tuple_(*key) > tuple_(*(after or pages.FIRST)))
+            .order_by(*key)
+            .limit(limit - len(found))
+        )
+        for row in connection.execute(query).all():
+            state = ResourceState(parse_resource(row.path), row.state, row.space, bool(row.publishers_only))
+            found.append(((row.namespace_id, row.type, row.name), state))
+        if len(found) == limit:
+            break
+    return found
+
+
+def namespace_page(
+    connection: Connection, *, namespaces: Collection[str] | None, after: str | None, limit: int
+) -> list[NamespaceState]:
+    """Return a page of namespaces by name, those behind `after`; only of `namespaces` unless that is `None`."""
+    table = tables.namespace
+    query = select(table.c.name, table.c.kind, table.c.state).where(table.c.name > (after or ""))
+    if namespaces is not None:
+        query = query.where(table.c.name.in_(sorted(namespaces)))
+    rows = connection.execute(query.order_by(table.c.name).limit(limit)).all()
+    return [NamespaceState(row.name, row.kind, row.state) for row in rows]
+
+
+def namespace(connection: Connection, name: str) -> NamespaceState | None:
+    """Return one namespace, or `None` when nothing of it is known here."""
+    table = tables.namespace
+    row = connection.execute(select(table.c.name, table.c.kind, table.c.state).where(table.c.name == name)).first()
+    return None if row is None else NamespaceState(row.name, row.kind, row.state)
