@@ -114,3 +114,14 @@ def parse_json_object(data: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, o
     if not isinstance(value, dict):
         raise MalformedTokenError("not a JSON object")
     return value
+
+
+def compact_encoder(*, ensure_ascii: bool) -> Callable[[object], str]:
+    """Return a function that writes JSON without spaces, made once: `json.dumps` makes an encoder for each call."""
+    encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=ensure_ascii)
+    make = getattr(json.encoder, "c_make_encoder", None)  # CPython's; `encode` would make one for each call, too
+    if make is None:
+        return encoder.encode
+    text = json.encoder.encode_basestring_ascii if ensure_ascii else json.encoder.encode_basestring
+    pieces = make(None, encoder.default, text, None, ":", ",", False, False, True)
+    return lambda value: "".join(pieces(value, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,13 +15,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyless.jose.algorithms import PrivateKeyMaterial, key_fits, sign
 from keyless.jose.compact import b64url_encode
+from keyless.jose.json import compact_encoder
 from keyless.jose.jwk import PublicKey, public_jwk, thumbprint
 
-_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # `json.dumps` would make one for each token
+_text = compact_encoder(ensure_ascii=False)
 
 
 def _encode(value: Mapping[str, object]) -> str:
-    return b64url_encode(_encoder.encode(dict(value)).encode())
+    return b64url_encode(_text(dict(value)).encode())
 
 
 @dataclass(frozen=True, slots=True)

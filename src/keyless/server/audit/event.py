@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from keyless.jose.json import compact_encoder
 
 
 class EventKind(StrEnum):
@@ -73,8 +74,7 @@ class AuditEvent(NamedTuple):
     data: str | None = None
 
 
-# Made once: json.dumps with separators builds a new encoder for every call.
-_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_encode: Final = compact_encoder(ensure_ascii=True)
 
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
 

@@ -70,10 +70,7 @@ class PublisherLimits:
             return None
         publisher_id = grant.publisher_id
         if self._live.get(publisher_id, cap) >= cap:  # not counted yet; or full, and one may have ended meanwhile
-            if self._lock is not None and publisher_id not in self._live:
-                self._execute(self._lock, (publisher_id,)).fetchone()
-            live = self._execute(_LIVE, (publisher_id, grant.issued_at, cap)).fetchone()[0]
-            self._live[publisher_id] = live
+            live = self._count(grant, cap)
             if live >= cap:
                 jti, ends_at = self._execute(_FIRST_TO_END, (publisher_id, grant.issued_at)).fetchone()
                 if not grant.revoke_oldest:
@@ -88,6 +85,19 @@ class PublisherLimits:
                 )
                 self._live[publisher_id] = live - 1
         return None
+
+    def has_room(self, grant: Grant, count: int) -> bool:
+        """Tell whether so many grants like this one fit, with nothing refused and nothing revoked."""
+        cap = grant.max_live_tokens
+        return not cap or self._count(grant, cap) + count <= cap
+
+    def _count(self, grant: Grant, cap: int) -> int:
+        publisher_id = grant.publisher_id
+        if self._lock is not None and publisher_id not in self._live:
+            self._execute(self._lock, (publisher_id,)).fetchone()
+        live: int = self._execute(_LIVE, (publisher_id, grant.issued_at, cap)).fetchone()[0]
+        self._live[publisher_id] = live
+        return live
 
     def too_fast(self, grant: Grant) -> bool:
         """Count a grant of this hour; pause the publisher and return true when it is one too many."""

@@ -21,6 +21,7 @@ from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
 from keyless.server.store.limits import PublisherLimits
 from keyless.server.store.pending import bring_into_being
 from keyless.server.store.pinning import Pinned, pin_first_use
+from keyless.server.store.plain_grants import CLAIM, MINT, UNCLAIM, grant_together, mint_parameters, plain_members
 
 logger = logging.getLogger(__name__)
 
@@ -28,30 +29,8 @@ LAST_USED_SECONDS: Final = 60  # `last_used_at` is for people; once a minute is 
 MAX_ATTEMPTS: Final = 3  # of a batch that stood in another replica's way
 MAX_TRACKED_PUBLISHERS: Final = 10_000
 
-_CLAIM: Final = """
-INSERT INTO replay_use (issuer_id, replay_key, n, jti, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (issuer_id, replay_key, n) DO NOTHING
-"""
 _USES: Final = "SELECT max(n), min(used_at) FROM replay_use WHERE issuer_id = ? AND replay_key = ?"
-_UNCLAIM: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = ?"
-
-# D16: nothing that was read before this statement is believed. The publisher is still the one that was matched, in
-# force, of this issuer and for this resource, and neither issuer, resource, namespace nor everything was switched off.
-_MINT: Final = """
-INSERT INTO token (jti, publisher_id, publisher_version, issuer_id, resource, scope, audience, ci_subject,
-                   issued_at, expires_at)
-SELECT ?, p.id, p.version, i.id, r.path, ?, s.audience, ?, ?, ?
-FROM publisher p
-JOIN issuer i ON i.id = p.issuer_id
-JOIN resource r ON r.id = p.resource_id
-JOIN namespace n ON n.id = r.namespace_id
-JOIN resource_server s ON s.id = p.resource_server_id
-JOIN meta k ON k.key = 'locked' AND k.value = 0
-WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
-  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state = 'active' AND s.audience = ?
-  AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until > ?))
-"""
-# The same once more for each further package of the token: each publisher must still stand (D16).
+# `MINT` once more for each further package of the token: each publisher must still stand (D16).
 _COVER: Final = """
 INSERT INTO token_resource (jti, resource, publisher_id)
 SELECT ?, r.path, p.id
@@ -125,7 +104,7 @@ class BatchWriter:
         cursor = self._connection.cursor()
         cursor.execute(self._database.begin_exchange)
         transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
-        outcomes = [transaction.apply(member) for member in batch]
+        outcomes = transaction.apply_all(batch)
         transaction.flush()
         self._commit(batch, transaction)
         return outcomes
@@ -186,15 +165,27 @@ class _Transaction:
         self.used: dict[str, int] = {}
         self.limits = PublisherLimits(cursor, chain, self._emit, row_lock=row_lock)
 
-    def apply(self, member: Grant | Refusal) -> Outcome:
-        """Settle one member. Audit rows are collected until `flush`."""
+    def apply_all(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
+        """Settle a batch: the plain grants together, the others one by one."""
+        plain = plain_members(batch, self.limits)
+        settled = grant_together(self._cursor, plain)
+        for grant in plain:
+            if settled[grant.jti].verdict is Verdict.GRANTED:
+                self.limits.minted(grant)
+        return [self.apply(member, settled.get(member.jti) if isinstance(member, Grant) else None) for member in batch]
+
+    def apply(self, member: Grant | Refusal, settled: Outcome | None = None) -> Outcome:
+        """Settle one member, unless it is settled already, and record it. Audit rows are collected until `flush`."""
         if isinstance(member, Refusal):
             self._record(member, refused(member))
             return Outcome(Verdict.RECORDED)
-        has_effects = member.pending or bool(member.first_use_pins)
-        outcome = self._grant_with_effects(member) if has_effects else self._grant(member)
+        outcome = settled
+        if outcome is None:
+            has_effects = member.pending or bool(member.first_use_pins)
+            outcome = self._grant_with_effects(member) if has_effects else self._grant(member)
+            if outcome.verdict is Verdict.GRANTED:
+                self.limits.minted(member)
         if outcome.verdict is Verdict.GRANTED:
-            self.limits.minted(member)
             self._record(member, granted(member, outcome.use or 1))
             self._mark_used(member)
             for covered in member.also:
@@ -243,40 +234,24 @@ class _Transaction:
             if use > MAX_COUNTED_USES:
                 return Outcome(Verdict.REPLAYED, first_used_at=first_used_at)
         claim = (grant.issuer_id, grant.replay_key, use)
-        self._execute(_CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
+        self._execute(CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
         if self._cursor.rowcount != 1:
             return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])
         if (room_at := self.limits.full(grant)) is not None:
-            self._execute(_UNCLAIM, claim)
+            self._execute(UNCLAIM, claim)
             return Outcome(Verdict.TOO_MANY_TOKENS, room_at=room_at)
         pinned = self._pinned.get(grant.publisher_id)
         version = grant.publisher_version
         if pinned is not None and pinned.accepts(grant):
             version = pinned.version
-        self._execute(
-            _MINT,
-            (
-                grant.jti,
-                grant.scope,
-                grant.ci_subject,
-                grant.issued_at,
-                grant.expires_at,
-                grant.publisher_id,
-                version,
-                grant.issued_at,
-                grant.issuer_id,
-                grant.resource,
-                grant.audience,
-                grant.issued_at,
-            ),
-        )
+        self._execute(MINT, mint_parameters(grant, version))
         if self._cursor.rowcount != 1:
-            self._execute(_UNCLAIM, claim)
+            self._execute(UNCLAIM, claim)
             return Outcome(Verdict.PUBLISHER_CHANGED)
         # Covered packages that changed meanwhile; or paused by this very grant, which gets nothing.
         if (grant.also and not self._cover(grant)) or self.limits.too_fast(grant):
             self._execute(_UNMINT, (grant.jti,))
-            self._execute(_UNCLAIM, claim)
+            self._execute(UNCLAIM, claim)
             return Outcome(Verdict.PUBLISHER_CHANGED)
         return Outcome(Verdict.GRANTED, use=use)
 
