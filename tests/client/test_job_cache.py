@@ -227,11 +227,25 @@ def plant_garbage(path: Path) -> None:
 
 
 def plant_foreign(path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a file away")
+    """Another user's file; who cannot give one away becomes another user instead (`as_somebody_else`)."""
     path.write_text("kl_planted\nkeyless-1 x 9999999999 9999999999 3600 300 -\n")
-    os.chown(path, 12_345, 12_345)
     path.chmod(0o666)
+    if os.geteuid() == 0:
+        os.chown(path, 12_345, 12_345)
+
+
+# Files that the test made then look like another user's. The child processes of the test are themselves again.
+as_somebody_else = pytest.mark.skipif(os.geteuid() == 0, reason="root gives real files away, in the test above")
+
+
+@as_somebody_else
+def test_another_users_file_is_not_read(job: Job, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner is checked after the file was opened."""
+    environ = job.github(RUNNER_TEMP=str(temporary))
+    ask(environ)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+
+    assert ask(environ) == job.access_token(2)
 
 
 PLANTS: list[Callable[[Path], None]] = [
@@ -277,14 +291,39 @@ def test_a_full_disk_costs_only_the_sharing(job: Job, temporary: Path, monkeypat
     assert [path.name for path in temporary.iterdir() if not path.name.endswith(".lock")] == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="needs to mount a small disk")
+MAY_NOT_WRITE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from keyless.cli.main import main
+sys.exit(main(["token"]))
+"""
+
+
+def test_a_process_that_may_not_write_a_byte(job: Job, temporary: Path) -> None:
+    """As on a full disk, and without anybody's permission to mount one."""
+    environ = job.github(RUNNER_TEMP=str(temporary))
+    results = [run_cli(environ=environ, program=("-c", MAY_NOT_WRITE)) for _ in range(2)]
+
+    assert [(result.stdout, result.stderr) for result in results] == [
+        (f"{job.access_token(number)}\n", "") for number in (1, 2)
+    ]
+    assert [path.name for path in temporary.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def may_mount() -> bool:
+    words = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=16k", "none", "/mnt"]
+    try:
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not may_mount(), reason="no small disk can be mounted here; the test above is the same without one")
 def test_a_disk_that_is_really_full(job: Job, tmp_path: Path) -> None:
     """The same on a file system of 16 kB without a free byte, through the command line."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], check=True, capture_output=True)
     try:
         with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
             while filler.write(b"x" * 4096):

@@ -109,6 +109,16 @@ class RunningService:
                 time.sleep(0.02)
         raise AssertionError((self.directory / "serve.log").read_text())
 
+    def pause(self) -> None:
+        """Let the service do nothing, as on a machine that hangs: connections are taken, and nothing is answered."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the service go on."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """End the service, and whatever traces it, without any warning."""
         self.end(signal.SIGKILL)
