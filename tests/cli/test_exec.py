@@ -449,7 +449,50 @@ def test_the_folder_is_private_from_the_start(job: Job, temporary: Path) -> None
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
 
-    assert modes == [0o700, 0o600]
+    assert modes[0] == 0o700
+    assert set(modes[1:]) == {0o600}
+
+
+def test_what_a_killed_one_left_is_swept_when_its_command_has_ended(job: Job, temporary: Path) -> None:
+    """Nobody can clean up at SIGKILL; the next does, but not under a command that still runs."""
+    killed = start(job, temporary, "echo ready; echo $$; exec sleep 30")
+    assert killed.stdout is not None
+    child = int(killed.stdout.readline())
+    (left,) = temporary.iterdir()
+    killed.kill()
+    killed.wait(10)
+    run_cli("exec", "--", "true", environ=job.github(RUNNER_TEMP=str(temporary)))
+    while_running = list(temporary.iterdir())
+    os.kill(child, signal.SIGKILL)
+    killed.communicate(timeout=10)
+    other = start(job, temporary, "echo ready; sleep 30")
+    with_another = list(temporary.iterdir())
+    other.send_signal(signal.SIGTERM)
+    other.communicate(timeout=10)
+
+    assert while_running == [left]
+    assert len(with_another) == 1
+    assert left not in with_another
+    assert list(temporary.iterdir()) == []
+
+
+def test_only_what_is_ours_is_swept(job: Job, temporary: Path) -> None:
+    """Folders of others, links and files of that name stay; so does one that is just being made."""
+    target = temporary / "target"
+    (target / "precious").mkdir(parents=True)
+    (target / ".in-use").touch()
+    (temporary / "keyless-exec-link").symlink_to(target)
+    (temporary / "keyless-exec-file").write_text("x")
+    (temporary / "keyless-exec-new").mkdir(0o700)
+    linked = temporary / "keyless-exec-linked-lock"
+    linked.mkdir(0o700)
+    (linked / ".in-use").symlink_to(target / ".in-use")
+    before = sorted(temporary.iterdir())
+    done = run_cli("exec", "--", "true", environ=job.github(RUNNER_TEMP=str(temporary)))
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(temporary.iterdir()) == before
+    assert (target / "precious").is_dir()
 
 
 def test_ci_identity_variables_include_copies() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -172,9 +171,6 @@ def test_usage(job: Job, words: list[str]) -> None:
     assert helper(*words, environ=job.github(), attributes={}).returncode == 2
 
 
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
-
-
 class Workplace:
     """A job with the helper configured as its help says, and a git server behind the endpoint's own URL."""
 
@@ -237,7 +233,6 @@ def workplace(request: pytest.FixtureRequest, tmp_path: Path, job: Job) -> Itera
         yield Workplace(tmp_path / "home", job, server, make_authority("127.0.0.1")[0])
 
 
-@needs_git
 def test_clone_and_push(workplace: Workplace) -> None:
     """Must hold: `git clone` and `git push` with the helper, and the same token for both."""
     url = f"{workplace.server.url}/{RESOURCE}.git"
@@ -255,7 +250,6 @@ def test_clone_and_push(workplace: Workplace) -> None:
     assert workplace.job.mints == 1
 
 
-@needs_git
 def test_the_repository_of_the_path_is_the_resource(workplace: Workplace) -> None:
     """With useHttpPath and no HF_OIDC_RESOURCE; another repository than the one named gets nothing."""
     workplace.git("config", "--global", "credential.useHttpPath", "true")
@@ -269,7 +263,6 @@ def test_the_repository_of_the_path_is_the_resource(workplace: Workplace) -> Non
     assert other.returncode != 0
 
 
-@needs_git
 @pytest.mark.parametrize("kind", ["port", "host", "scheme"])
 def test_the_helper_is_silent_elsewhere(workplace: Workplace, tmp_path: Path, kind: str) -> None:
     """Must hold: another port, another host, plain http: not even a mint."""
@@ -286,7 +279,6 @@ def test_the_helper_is_silent_elsewhere(workplace: Workplace, tmp_path: Path, ki
     assert workplace.job.requests == []
 
 
-@needs_git
 def test_a_token_that_the_server_refuses_is_replaced(workplace: Workplace) -> None:
     """Git says erase; the next command brings a new token instead of the cached one."""
     workplace.server.passwords.clear()
@@ -299,7 +291,6 @@ def test_a_token_that_the_server_refuses_is_replaced(workplace: Workplace) -> No
     assert second.returncode == 0, second.stderr
 
 
-@needs_git
 def test_git_stops_when_there_should_be_a_token(workplace: Workplace) -> None:
     """S6: with the reason on stderr, and no question to a user who is not there."""
     workplace.environ["HF_OIDC_ID_TOKEN"] = make_id_token("somebody else")

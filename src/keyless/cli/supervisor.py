@@ -116,13 +116,15 @@ class _Signals:
         """Let no further signal disturb the cleaning up; a runner that cancels a job sends several."""
         self._is_over = True
 
-    def start(self, command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start the child. A signal that arrives meanwhile is delivered as soon as it runs."""
+    def start(
+        self, command: Sequence[str], environ: Mapping[str, str], *, inherited: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start the child, with further open files. A signal that arrives meanwhile is delivered as soon as it runs."""
         self._starting = True
         try:
             # 0 makes the child the leader of a group of its own.
             self._child = subprocess.Popen(  # noqa: S603  # running the user's command is what the verb is for
-                list(command), env=dict(environ), process_group=0 if self.own_group else None
+                list(command), env=dict(environ), process_group=0 if self.own_group else None, pass_fds=inherited
             )
         finally:
             self._starting = False
@@ -240,7 +242,8 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
         )
         environ.update(registry)
         try:
-            child = signals.start(plan.command, environ)
+            inherited = () if files.lock is None else (files.lock,)
+            child = signals.start(plan.command, environ, inherited=inherited)
         except OSError as error:
             note(f"keyless: command: {plan.command[0]} cannot be executed ({error.strerror})")
             return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE

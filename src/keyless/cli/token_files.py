@@ -6,12 +6,14 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
 from pathlib import Path
 
 from keyless.cli.output import mask, note
+from keyless.client.job_file import DIRECTORIES
 from keyless.errors import Error
 
 TYPE_CHECKING = False
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from keyless.client.credential import Credential
     from keyless.client.exchange import ExchangedToken
 
+_PREFIX: Final = "keyless-exec-"
+_LOCK: Final = ".in-use"
 CLOSE_SECONDS: Final = 3.0  # for an exchange under way at the end: what it gives is to be revoked as well
 RETRY_SECONDS: Final = 10.0  # between attempts while a refresh fails
 _LONGEST_WAIT_SECONDS: Final = 3600.0
@@ -44,19 +48,60 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _lock(path: Path, flags: int) -> int | None:
+    """Open and lock a file; `None` where another process has the lock, or where there are no locks or no file."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a `keyless exec` left behind that was killed, together with its command.
+
+    The lock tells: the kernel lets it go with the last process that has it, in whatever container that runs.
+    """
+    with contextlib.suppress(OSError):
+        for folder in parent.glob(f"{_PREFIX}*"):
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != getattr(os, "geteuid", lambda: -1)():
+                continue
+            descriptor = _lock(folder / _LOCK, 0)
+            if descriptor is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
+
+
 class TokenFiles:
     """Keep one file per credential holding a token that is good.
 
     Args:
         monotonic: Clock in seconds, the one of `ExchangedToken.expires_at`.
+
+    Attributes:
+        folder: Where the files are.
+        lock: An open file that says so, to be inherited by the command: while either lives, nobody sweeps the folder.
+            `None` where there are no locks.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        # GitHub empties RUNNER_TEMP after the job, whatever happens to us. mkdtemp makes the folder 0700.
-        base = os.environ.get("RUNNER_TEMP")
-        parent = base if base and Path(base).is_dir() else None
-        self.folder: Final = Path(tempfile.mkdtemp(prefix="keyless-", dir=parent))
+        # What the platform empties after the job, whatever happens to us. mkdtemp makes the folder 0700.
+        bases = [os.environ.get(variable, "") for _, variable in DIRECTORIES]
+        parent = next((base for base in bases if base and Path(base).is_dir()), tempfile.gettempdir())
+        _sweep(Path(parent))
+        self.folder: Final = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self.lock: Final = _lock(self.folder / _LOCK, os.O_CREAT | os.O_EXCL)
         self._kept: list[tuple[str, Credential, ExchangedToken]] = []
         self._issued: list[ExchangedToken] = []
         self._stop = threading.Event()
@@ -90,6 +135,8 @@ class TokenFiles:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)  # it may be in an exchange; it writes nothing once `_stop` is set
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.lock is not None:
+            os.close(self.lock)
         return [token for token in self._issued if self._monotonic() < token.expires_at]
 
     def _write(self, name: str, exchanged: ExchangedToken) -> None:

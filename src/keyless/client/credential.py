@@ -18,6 +18,7 @@ from keyless.secret import Secret
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from keyless.client.cache import TokenCache
     from keyless.client.exchange import ExchangedToken
@@ -38,6 +39,9 @@ class Credential:
         cache: Where tokens are kept; the process's own by default.
         is_shared: Whether the other processes of the job may use the same token, where the CI platform has a directory
             that it deletes with the job. Say False for a token that will be revoked before the job ends.
+
+    It can be the `auth=` of requests, httpx and httpx2, whose clients then always have a good token. For `HfApi`, which
+    wants a text, give `token=credential.token()` to each call.
 
     Example:
         >>> Credential("datasets/acme/data", "https://hub.example.org")
@@ -72,6 +76,33 @@ class Credential:
         """
         return self.exchanged().access_token.reveal()
 
+    def __call__(self, request: Any) -> Any:
+        """Put the token into a request's header: this makes the credential an `auth=` of requests, httpx and httpx2.
+
+        A `urllib.request.Request` is taken as well; there the header is not carried along when the server redirects.
+
+        Args:
+            request: About to be sent, over https or to this machine. Whose host it is, is not looked at: give the
+                credential to requests for the service and what trusts its tokens.
+
+        Raises:
+            OIDCError: No token could be had.
+            OIDCConfigurationError: The request would show the token to the network (D27).
+        """
+        with import_lock:
+            from keyless.http.url import parse_url, require_secure
+
+        environ = os.environ if self._environ is None else self._environ
+        url, _, _fragment = str(getattr(request, "full_url", None) or request.url).partition("#")
+        require_secure(parse_url(url, name="the request's URL"), environ=environ)
+        value = f"Bearer {self.token()}"
+        unredirected = getattr(request, "add_unredirected_header", None)
+        if unredirected is not None:
+            unredirected("Authorization", value)
+        else:
+            request.headers["Authorization"] = value
+        return request
+
     def exchanged(self) -> ExchangedToken:
         """Return the token with its lifetime; otherwise as `token`."""
         request = self._resolve()
@@ -86,7 +117,7 @@ class Credential:
             deadline=deadline,
         )
 
-    def _make(self, request: _Request, deadline: Deadline) -> ExchangedToken:
+    def _make(self, request: _Resolved, deadline: Deadline) -> ExchangedToken:
         require_online(request.environ)  # before minting: an id token for nothing would be thrown away
         can_wait = not self._cache.has_good(request.key)
 
@@ -129,7 +160,7 @@ class Credential:
         """
         return self._cache.refresh_in(self._resolve().key)
 
-    def _resolve(self) -> _Request:
+    def _resolve(self) -> _Resolved:
         environ = os.environ if self._environ is None else self._environ
         endpoint = read_endpoint(environ, self._endpoint)
         resource = read_resource(environ, self._resource)
@@ -139,14 +170,14 @@ class Credential:
                 hint="Set HF_OIDC_RESOURCE, for example to namespace/name, datasets/namespace/name or a user name.",
             )
         audience = self._audience or endpoint
-        return _Request(environ, endpoint, audience, resource, find_mint(environ, audience))
+        return _Resolved(environ, endpoint, audience, resource, find_mint(environ, audience))
 
 
 def _no_margin(_lifetime_seconds: float) -> float:
     return 0.0  # the one id token is not sent again before the end (S7)
 
 
-class _Request:
+class _Resolved:
     """What one call resolved to; its key says which calls may share a token."""
 
     __slots__ = ("audience", "endpoint", "environ", "found", "key", "resource")
