@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from keyless.server.store.connection import Connection
+if TYPE_CHECKING:  # the store imports this room
+    from keyless.server.store.connection import Connection
+
 
 _EVENTS: Final = """
 SELECT e.writer, e.sequence, e.at, e.kind, e.actor, e.request_id, e.publisher_id, i.url, e.resource, e.jti,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keyless.server.audit.chain import COLUMNS, GENESIS
 from keyless.server.audit.event import AuditEvent, event_hash
-from keyless.server.store.connection import Connection
+
+if TYPE_CHECKING:  # the store imports this room
+    from keyless.server.store.connection import Connection
 
 MAX_PROBLEMS: Final = 100  # a broken database has as many as it has rows
 
