@@ -35,6 +35,7 @@ from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.path_rules import load_path_rules
 from keyless.server.services.trail import ExchangeTrail
+from keyless.server.services.trusted_clock import TrustedClock
 from keyless.server.services.verification import IdTokenVerification
 from keyless.server.settings import Settings
 from keyless.server.store import open_store
@@ -76,8 +77,15 @@ class TokenService:
         self.store = open_store(settings.database, clock=clock)
         self.signing_keys = SigningKeys.open(self.store, settings)
         self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
+        # Where time decides over a stranger's request, it is one that the database agrees with.
+        self._trusted_clock = TrustedClock(
+            clock,
+            skew_seconds=lambda: self.store.clock_skew_seconds,
+            max_skew_seconds=max(settings.leeway_seconds, MAX_UNREMARKED_SKEW_SECONDS),
+        )
+        self.store.measure_clock()
         self._commit = GroupCommit(self.store.commit)
-        self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self.store.purge)
+        self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self._purge)
         self._jwks = JwksCache(
             GuardedFetcher(),
             clock=monotonic,
@@ -91,9 +99,9 @@ class TokenService:
             issuers=self.store,
             keys=self._jwks,
             leeway_seconds=settings.leeway_seconds,
-            clock=clock,
+            clock=self._trusted_clock,
         )
-        trail = ExchangeTrail(self._commit, clock=clock)
+        trail = ExchangeTrail(self._commit, clock=self._trusted_clock)
         self.exchange = ExchangeService(
             public_url=settings.public_url,
             store=self.store,
@@ -107,9 +115,11 @@ class TokenService:
                 revoke_oldest=settings.live_tokens_full == "revoke_oldest",
                 max_grants_per_hour=settings.max_grants_per_hour,
             ),
-            clock=clock,
+            clock=self._trusted_clock,
         )
-        explain = ExplainService(store=self.store, verification=self._verification, trail=trail, clock=clock)
+        explain = ExplainService(
+            store=self.store, verification=self._verification, trail=trail, clock=self._trusted_clock
+        )
         self.live = LiveTokens(
             public_url=settings.public_url,
             prefixes=self.store.token_prefixes,
@@ -120,7 +130,11 @@ class TokenService:
         rules = {} if settings.forward_auth is None else load_path_rules(settings.forward_auth)
         forward_auth = ForwardAuth(rules, self.live, self.store)
         roots = self._open_doors()
-        checks = {"store": self.store.healthy, "writer": lambda: self._commit.healthy}
+        checks = {
+            "store": self.store.healthy,
+            "writer": lambda: self._commit.healthy,
+            "clock": self._trusted_clock.agrees,
+        }
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
         self.token_door = TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
@@ -169,6 +183,12 @@ class TokenService:
             )
             roots |= kind(lent).routes()
         return roots
+
+    def _purge(self) -> None:
+        """Forget what is over, by a clock that was compared just now: a wrong one would forget claims too early."""
+        self.store.measure_clock()
+        self._trusted_clock()
+        self.store.purge()
 
     def close(self) -> None:
         """Finish what is being written and let go of everything."""

@@ -7,8 +7,10 @@ of trust is noticed - is the `Database`'s to know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
+
+from keyless.server.store.grants import Grant, Refusal
 
 Parameters = Sequence[Any]
 
@@ -69,6 +71,13 @@ class TrustWatch(Protocol):
     def expire(self) -> None:
         """Make the next `version` ask the database: something shows that trust has changed."""
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Return by how much this machine's clock is ahead of the database's, as of the last seconds, if known."""
+
+    def measure_clock(self) -> float | None:
+        """Compare the clocks now and return the difference, `None` when the answer came too slowly to tell."""
+
     def close(self) -> None:
         """Stop watching. Idempotent."""
 
@@ -114,6 +123,12 @@ class Database(Protocol):
 
     def connect(self, *, read_only: bool = False) -> Connection:
         """Return a new connection."""
+
+    def open_exchange(self, connection: Connection, batch: Sequence[Grant | Refusal]) -> Mapping[str, int] | None:
+        """Open the transaction of a batch; return token id -> use of the members that were minted with that.
+
+        `None` when minting beforehand saves nothing on this engine.
+        """
 
     def watch(self, connection: Connection) -> TrustWatch:
         """Return what notices changes of trust; `connection` is asked only by the caller of `version`."""

@@ -7,7 +7,7 @@ that the database refuses is found by going through the batch again with a savep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -102,9 +102,9 @@ class BatchWriter:
 
     def _write_together(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
-        cursor.execute(self._database.begin_exchange)
+        minted = self._database.open_exchange(self._connection, batch)
         transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
-        outcomes = transaction.apply_all(batch)
+        outcomes = transaction.apply_all(batch, minted)
         transaction.flush()
         self._commit(batch, transaction)
         return outcomes
@@ -162,16 +162,26 @@ class _Transaction:
         self._events: list[Row] = []
         self._contacts: list[Row] = []
         self._pinned: dict[str, Pinned] = {}
+        self._marks: dict[str, int] = {}
         self.used: dict[str, int] = {}
         self.limits = PublisherLimits(cursor, chain, self._emit, row_lock=row_lock)
 
-    def apply_all(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
-        """Settle a batch: the plain grants together, the others one by one."""
-        plain = plain_members(batch, self.limits)
-        settled = grant_together(self._cursor, plain)
-        for grant in plain:
-            if settled[grant.jti].verdict is Verdict.GRANTED:
-                self.limits.minted(grant)
+    def apply_all(self, batch: Sequence[Grant | Refusal], minted: Mapping[str, int] | None) -> list[Outcome]:
+        """Settle a batch: the plain grants together, the others one by one.
+
+        Args:
+            batch: All members.
+            minted: Token id -> use, of the members that have their claim and token row already; `None` when nobody
+                looked for plain ones yet.
+        """
+        if minted is not None:
+            settled = {jti: Outcome(Verdict.GRANTED, use=use) for jti, use in minted.items()}
+        else:
+            plain = plain_members(batch, self.limits)
+            settled = grant_together(self._cursor, plain)
+            for grant in plain:
+                if settled[grant.jti].verdict is Verdict.GRANTED:
+                    self.limits.minted(grant)
         return [self.apply(member, settled.get(member.jti) if isinstance(member, Grant) else None) for member in batch]
 
     def apply(self, member: Grant | Refusal, settled: Outcome | None = None) -> Outcome:
@@ -211,6 +221,7 @@ class _Transaction:
                 self._execute("RELEASE member")
             self._events.clear()
             self._contacts.clear()
+            self._marks.clear()
             self._chain.rewind(position)
             self._pinned, self.used = pinned, used
             self.limits.forget(paused)
@@ -223,20 +234,28 @@ class _Transaction:
         self._cursor.executemany(INSERT_EVENT, self._events)
         if self._contacts:
             self._cursor.executemany(_CONTACT, self._contacts)
+        if self._marks:
+            # In the order of the key: two replicas that mark the same publishers wait, and do not block for good.
+            self._cursor.executemany(_USED, [(at, publisher_id) for publisher_id, at in sorted(self._marks.items())])
         self._events.clear()
         self._contacts.clear()
+        self._marks.clear()
 
     def _grant(self, grant: Grant) -> Outcome:
         use = 1
-        if grant.replay_mode is ReplayMode.COUNTED:
-            used, first_used_at = self._uses(grant)
-            use = used + 1
-            if use > MAX_COUNTED_USES:
-                return Outcome(Verdict.REPLAYED, first_used_at=first_used_at)
-        claim = (grant.issuer_id, grant.replay_key, use)
-        self._execute(CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
-        if self._cursor.rowcount != 1:
-            return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])
+        while True:
+            if grant.replay_mode is ReplayMode.COUNTED:
+                used, first_used_at = self._uses(grant)
+                use = used + 1
+                if use > MAX_COUNTED_USES:
+                    return Outcome(Verdict.REPLAYED, first_used_at=first_used_at)
+            claim = (grant.issuer_id, grant.replay_key, use)
+            self._execute(CLAIM, (*claim, grant.jti, grant.issued_at, grant.replay_expires_at))
+            if self._cursor.rowcount == 1:
+                break
+            if grant.replay_mode is not ReplayMode.COUNTED:
+                return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])
+            # Another replica has just taken that number; its row is committed, so the next look sees it.
         if (room_at := self.limits.full(grant)) is not None:
             self._execute(UNCLAIM, claim)
             return Outcome(Verdict.TOO_MANY_TOKENS, room_at=room_at)
@@ -309,8 +328,7 @@ class _Transaction:
         publisher_id, at = grant.publisher_id, grant.issued_at
         last = self.used.get(publisher_id) or self._last_used.get(publisher_id)
         if last is None or at - last >= LAST_USED_SECONDS:
-            self._execute(_USED, (at, publisher_id))
-            self.used[publisher_id] = at
+            self._marks[publisher_id] = self.used[publisher_id] = at
 
     def _record(self, member: Grant | Refusal, event: AuditEvent) -> None:
         row = self._chain.link(event)

@@ -8,9 +8,10 @@ seconds. Who failed to connect a moment ago does not try again at once, and nobo
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, Self
 
@@ -20,7 +21,11 @@ from psycopg.raw_cursor import RawCursor
 from keyless.errors import ConfigurationError, UnavailableError
 from keyless.server.database_url import PostgresUrl
 from keyless.server.store.connection import Connection, Parameters, TrustWatch
+from keyless.server.store.grants import Grant, Refusal
+from keyless.server.store.postgres_arrays import WRITERS
 from keyless.server.store.postgres_locks import TRUST_LOCK
+from keyless.server.store.postgres_mint import open_exchange
+from keyless.server.store.postgres_watch import ListeningWatch
 from keyless.server.store.sqlite import VALUE_ERRORS
 
 MIN_SERVER_VERSION: Final = 150000
@@ -61,6 +66,7 @@ class PostgresDatabase:
         self._lock = threading.Lock()
         self._failures = 0
         self._closed_until = 0.0
+        self._types: dict[str, dict[str, str]] = {}
 
     def __str__(self) -> str:
         return str(self.url)
@@ -77,7 +83,7 @@ class PostgresDatabase:
 
     def watch(self, connection: Connection) -> TrustWatch:
         """Return what notices changes of trust."""
-        return _AskingWatch(connection)
+        return ListeningWatch(self, connection)
 
     def ensure_schema(self) -> None:
         """Migrate the database when it is not of this release's schema."""
@@ -87,6 +93,18 @@ class PostgresDatabase:
 
     def tidy(self) -> None:
         """Leave it to the server: autovacuum and its checkpoints do it."""
+
+    def open_exchange(self, connection: Connection, batch: Sequence[Grant | Refusal]) -> Mapping[str, int]:
+        """Open the transaction of a batch, and mint in one statement what needs no further thought."""
+        assert isinstance(connection, PostgresConnection)  # noqa: S101 - it is one of ours
+        return open_exchange(connection, batch)
+
+    def column_types(self, connection: PostgresConnection, table: str) -> Mapping[str, str]:
+        """Return column -> type of a table, asked for once."""
+        if (found := self._types.get(table)) is None:
+            rows = connection.execute(_TYPES, (table,)).fetchall()
+            found = self._types[table] = {str(name): str(kind) for name, kind in rows}
+        return found
 
     def open_driver(self, *, read_only: bool, seconds: float) -> Driver:
         """Connect to the server.
@@ -116,6 +134,12 @@ _SYNC: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 _STARTED: Final = "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+
+
+_TYPES: Final = """
+SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped
+"""
 
 
 class Driver(psycopg.Connection[tuple[Any, ...]]):
@@ -262,6 +286,38 @@ class PostgresConnection:
                     raise
         raise AssertionError("unreachable")
 
+    def together(self, *statements: tuple[str, Parameters]) -> list[tuple[Any, ...]]:
+        """Run statements with `$1` parameters in one round trip; return the rows of the last one.
+
+        The first one opens a transaction; when one fails, those after it are not run.
+        """
+        driver = self.driver()
+        try:
+            with driver.pipeline():
+                cursors = [RawCursor(driver) for _ in statements]
+                for cursor, (sql, parameters) in zip(cursors, statements, strict=True):
+                    cursor.execute(sql.encode(), parameters, prepare=True)
+            return cursors[-1].fetchall()
+        except psycopg.OperationalError:
+            self.note_loss()
+            raise
+
+    def insert_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """Run an `INSERT INTO t (a, b) VALUES (?, ?)` for many rows as one statement."""
+        found = _INSERT.fullmatch(sql.strip())
+        assert found is not None  # noqa: S101 - asked by who has looked
+        table, columns = found["table"], [name.strip() for name in found["columns"].split(",")]
+        types = self._database.column_types(self, table)
+        arrays = ", ".join(f"${number}::{types[name]}[]" for number, name in enumerate(columns, 1))
+        values = [WRITERS[types[name]](column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)]
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - ours
+        driver = self.driver()
+        try:
+            RawCursor(driver).execute(statement.encode(), values, prepare=True)
+        except psycopg.OperationalError:
+            self.note_loss()
+            raise
+
     def note_loss(self) -> None:
         """Remember what must be made sure of, after a driver call outside `run` failed."""
         if self._driver is not None and self._driver.closed:
@@ -305,7 +361,10 @@ class PostgresCursor:
 
     def executemany(self, sql: str, parameters: Sequence[Parameters]) -> Self:
         """Run one statement for each member of `parameters`, sent together."""
-        if parameters:
+        if len(parameters) > 1 and _INSERT.fullmatch(sql.strip()):
+            self.connection.insert_many(sql, parameters)
+            self.rowcount = len(parameters)
+        elif parameters:
             driver = self.connection.driver()
             try:
                 self._cursor = RawCursor(driver)
@@ -328,25 +387,11 @@ class PostgresCursor:
         return iter(() if self._cursor is None else self._cursor)
 
 
+_INSERT: Final = re.compile(r"INSERT INTO (?P<table>\w+) \((?P<columns>[\w, ]+)\) VALUES \([?, ]+\)")
+
+
 @lru_cache(maxsize=512)
 def numbered(sql: str) -> bytes:
     """Return a statement with `$1`, `$2`, … for its question marks; ours have none in them for anything else."""
     first, *rest = sql.split("?")
     return (first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))).encode()
-
-
-class _AskingWatch:
-    """Ask the database each time."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def version(self) -> int:
-        row = self._connection.execute("SELECT value FROM meta WHERE key = 'trust_version'").fetchone()
-        return int(row[0])
-
-    def expire(self) -> None:
-        """Nothing is remembered."""
-
-    def close(self) -> None:
-        """Nothing to stop."""

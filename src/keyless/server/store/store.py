@@ -146,6 +146,16 @@ class Store:
         """Look at trust anew before the next answer, because this very process has just changed it."""
         self._trust.expire()
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Return by how much this machine's clock is ahead of the database's, as of the last seconds, if known."""
+        return self._trust.clock_skew_seconds
+
+    def measure_clock(self) -> float | None:
+        """Compare this machine's clock with the database's now; `None` when that cannot be told."""
+        with self._translated:
+            return self._trust.measure_clock()
+
     # --- tokens ---
 
     def token_state(self, jti: str) -> TokenState | None:

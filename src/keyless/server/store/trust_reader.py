@@ -169,6 +169,16 @@ class TrustReader:
         """Look again before the next answer: something shows that trust has changed."""
         self._watch.expire()
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Return by how much this machine's clock is ahead of the database's, if known."""
+        return self._watch.clock_skew_seconds
+
+    def measure_clock(self) -> float | None:
+        """Compare the clocks now."""
+        with self._lock:
+            return self._watch.measure_clock()
+
     def close(self) -> None:
         """Stop watching."""
         self._watch.close()
