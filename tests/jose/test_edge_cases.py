@@ -162,7 +162,16 @@ def test_no_other_spelling_of_a_segment_is_taken(segment: int) -> None:
     token = forge(signing_key("RS256"), {"alg": "RS256", "kid": "k"}, b"foo?>")
     parts = token.split(".")
     text = parts[segment]
-    spellings = [f"{text}=", f"{text}==", f" {text}", f"{text}\n", f"{text}?", f"?{text}", f"{text[:4]} {text[4:]}"]
+    spellings = [
+        f"{text}=",
+        f"{text}==",
+        f" {text}",
+        f"{text}\n",
+        f"{text}?",
+        f"?{text}",
+        f"{text}????",
+        f"{text[:4]} {text[4:]}",
+    ]
     if len(text) % 4:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
         spellings += [text[:-1] + alphabet[alphabet.index(text[-1]) ^ 1]]

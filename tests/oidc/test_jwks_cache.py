@@ -229,8 +229,8 @@ def test_a_flood_of_unknown_keys_makes_one_fetch_in_30_seconds(warm: World) -> N
                 assert 1 <= caught.value.retry_after <= 30
         warm.clock.now += 1
 
-    assert len(warm.issuers.fetches) == 1 + 3  # the first, then at 30, 60 and 90 s
-    assert outcomes.count(UnknownKeyError) == 3
+    assert len(warm.issuers.fetches) == 1 + 4  # the first, then for the flood at 0, 30, 60 and 90 s
+    assert outcomes.count(UnknownKeyError) == 4
 
 
 def test_known_keys_do_not_notice_a_flood(warm: World) -> None:
@@ -273,11 +273,15 @@ def test_the_cooldown_starts_with_the_attempt_and_counts_failures(warm: World, d
 
 
 def test_a_new_key_is_found_at_once_when_nothing_else_was_asked(warm: World) -> None:
-    """K03: a rotation costs the first token one fetch, and no refusal."""
-    warm.clock.now += 30
+    """K03: a rotation costs the first token one fetch, and no wait: also right after the set was fetched by routine."""
     warm.issuers.publish(A, "a1", "a2")
 
     assert warm.kids(A, "a2") == ["a2"]
+    warm.clock.now += 500
+    assert warm.kids(A, "a1") == ["a1"]
+    assert warm.run_background() == 1
+    warm.issuers.publish(A, "a2", "a3")
+    assert warm.kids(A, "a3") == ["a3"]
 
 
 def test_an_unknown_key_while_the_issuer_is_down_is_an_outage(warm: World) -> None:

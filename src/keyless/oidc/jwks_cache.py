@@ -88,6 +88,7 @@ class _Entry:
     flight: _Flight | None = None
     attempt_started_at: float = float("-inf")
     attempt_failed: bool = False
+    cooling_since: float = float("-inf")  # start of the last fetch for an unknown key, or of one that failed (K03)
     refreshes: int = -1  # the newest `key_refreshes` of the record that a fetch was started for
 
 
@@ -234,7 +235,7 @@ class JwksCache:
         )
 
     def _cooldown_left(self, entry: _Entry) -> float:
-        return max(1.0, entry.attempt_started_at + COOLDOWN_SECONDS - self._clock())
+        return max(1.0, entry.cooling_since + COOLDOWN_SECONDS - self._clock())
 
     # --- what operators do ---
 
@@ -281,12 +282,15 @@ class JwksCache:
 
     def _take_off(self, entry: _Entry, now: float, issuer: Issuer, *, forced: bool) -> tuple[_Flight | None, float]:
         """Return a new flight, or `None` and the seconds until one may start. The lock is held."""
-        left = entry.attempt_started_at + COOLDOWN_SECONDS - now
+        since = entry.cooling_since if forced else entry.attempt_started_at
+        left = since + COOLDOWN_SECONDS - now
         if left > 0:
             return None, left
         wait_seconds = self._budget.take(now, forced=forced)
         if wait_seconds > 0:
             return None, wait_seconds
+        if forced and entry.snapshot is not None:
+            entry.cooling_since = now
         return self._new_flight(entry, now, issuer), 0.0
 
     def _new_flight(self, entry: _Entry, now: float, issuer: Issuer) -> _Flight:
@@ -368,6 +372,8 @@ class JwksCache:
         with self._lock:
             if fresh is not None:
                 entry.snapshot = fresh
+            else:
+                entry.cooling_since = flight.started_at
             entry.attempt_failed = fresh is None
             flight.succeeded = fresh is not None
             entry.flight = None

@@ -97,6 +97,7 @@ class IdTokenVerification:
         # As many threads as may wait: each issuer holds at most a part of them, so a slow one starves no other (T30).
         self._key_threads = ThreadPoolExecutor(MAX_KEY_FETCH_WAITERS, thread_name_prefix="keyless-keys")
         self._key_waiters = 0
+        self._asked: dict[tuple[int, str], asyncio.Future[tuple[PublicKey, ...]]] = {}  # bounded by the threads
 
     def identify(self, token: str) -> Candidate:
         """Read which issuer a token names and find its record. Proves nothing.
@@ -140,14 +141,33 @@ class IdTokenVerification:
     async def _issuer_keys(self, issuer: Issuer, kid: str) -> Sequence[PublicKey]:
         if (keys := self._keys.peek(issuer, kid)) is not None:
             return keys
+        # A burst of one job matrix after a start, or after a rotation, asks for one key: it takes one thread.
+        asked = self._asked.get((issuer.id, kid))
+        if asked is not None and asked.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([asked])
+            if (keys := self._keys.peek(issuer, kid)) is not None:
+                return keys
+            if not asked.cancelled() and isinstance(error := asked.exception(), UnavailableError):
+                raise UnavailableError(f"{error}", retry_after=error.retry_after)
+            # It was not published, said a fetch that may have begun before this token came (K06): ask once more.
+        return await self._ask(issuer, kid)
+
+    async def _ask(self, issuer: Issuer, kid: str) -> Sequence[PublicKey]:
         if self._key_waiters >= MAX_KEY_FETCH_WAITERS:
             raise UnavailableError("too many exchanges wait for issuers' keys", retry_after=5)
         self._key_waiters += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._key_threads, self._keys.resolve, issuer, kid)
-        finally:
-            self._key_waiters -= 1
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._key_threads, self._keys.resolve, issuer, kid)
+        self._asked[issuer.id, kid] = asked
+        asked.add_done_callback(lambda done: self._answered(issuer.id, kid, done))
+        return await asyncio.shield(asked)  # whoever goes away leaves the answer to the others
+
+    def _answered(self, issuer_id: int, kid: str, asked: asyncio.Future[tuple[PublicKey, ...]]) -> None:
+        self._key_waiters -= 1
+        if self._asked.get((issuer_id, kid)) is asked:
+            del self._asked[issuer_id, kid]
+        if not asked.cancelled():
+            asked.exception()  # seen, also when nobody waits any more
 
     def close(self) -> None:
         """Stop the threads that fetch keys."""
