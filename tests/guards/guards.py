@@ -591,19 +591,15 @@ SERVICE = (
     Guard(
         "D16 T91",
         "server/store/mint.py",
-        "WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)\n"
-        "  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?\n"
-        '"""\n# The same',
-        "WHERE p.id = ? AND p.version >= ? AND (p.expires_at IS NULL OR p.expires_at > ?)\n"
-        "  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?\n"
-        '"""\n# The same',
+        "WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)\n  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state",
+        "WHERE p.id = ? AND p.version >= ? AND (p.expires_at IS NULL OR p.expires_at > ?)\n  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state",
         "server/store/test_mint.py::test_a_mint_fails_when_trust_changed_after_the_match",
     ),
     Guard(
         "T116",
         "server/store/mint.py",
-        "        if outcome.verdict is Verdict.GRANTED:\n            found = pin_first_use(self._cursor, grant)",
-        "        if True:\n            found = pin_first_use(self._cursor, grant)",
+        "        if outcome.verdict is Verdict.GRANTED and not self._take_effect(grant):",
+        "        if not self._take_effect(grant):",
         "server/store/test_pinning.py::test_a_replayed_token_pins_nothing",
     ),
     Guard(
@@ -635,6 +631,20 @@ SERVICE = (
         "verifier/test_verifier.py::test_authorize_refuses_what_the_token_is_not_for",
     ),
     Guard(
+        "T117",
+        "server/store/limits.py",
+        "            if live >= cap:",
+        "            if False:",
+        "server/store/test_limits.py::test_a_publisher_gets_no_more_live_tokens_than_its_cap",
+    ),
+    Guard(
+        "T78 T117",
+        "server/store/limits.py",
+        "        if grants <= limit:",
+        "        if True:",
+        "server/store/test_limits.py::test_one_token_too_many_in_an_hour_pauses_the_publisher",
+    ),
+    Guard(
         "T109",
         "server/services/verification.py",
         "        if issuer is None or not issuer.enabled:",
@@ -644,7 +654,7 @@ SERVICE = (
     Guard(
         "T94",
         "server/services/exchange.py",
-        '    target = request.publisher_id or (resource.short if resource is not None else "")',
+        '    target = request.publisher_id or request.resource_type or (resource.short if resource is not None else "")',
         '    target = resource.short if resource is not None else ""',
         f"{_TOKEN}::test_publisher_id_does_not_tell_what_it_belongs_to",
     ),
