@@ -582,17 +582,10 @@ SERVICE = (
         "server/store/test_mint.py::test_one_key_of_two_issuers_is_two_claims",
     ),
     Guard(
-        "T50",
-        "server/store/mint.py",
-        "        if self._cursor.rowcount != 1:\n            self._execute(_UNCLAIM, claim)\n            return Outcome",
-        "        if self._cursor.rowcount != 1:\n            return Outcome",
-        "server/store/test_mint.py::test_a_mint_fails_when_trust_changed_after_the_match",
-    ),
-    Guard(
         "D16 T91",
-        "server/store/mint.py",
-        "WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)\n  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state",
-        "WHERE p.id = ? AND p.version >= ? AND (p.expires_at IS NULL OR p.expires_at > ?)\n  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state",
+        "server/store/plain_grants.py",
+        "p.version = ? AND p.enabled = 1",
+        "p.version >= ?",
         "server/store/test_mint.py::test_a_mint_fails_when_trust_changed_after_the_match",
     ),
     Guard(

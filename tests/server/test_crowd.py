@@ -23,7 +23,7 @@ AT_ONCE = 200
 def running(tmp_path: Path) -> Iterator[RunningService]:
     """A service in a process of its own, trusting an issuer of this test's own."""
     with FakeIssuer() as issuer:
-        service = RunningService(tmp_path, issuer)
+        service = RunningService(tmp_path, issuer, settings="max_live_tokens = 0\nmax_grants_per_hour = 0\n")
         service.start()
         yield service
         service.stop()
