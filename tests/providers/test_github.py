@@ -120,7 +120,7 @@ def test_a_refusal_that_echoes_the_request_token_does_not_leak_it(job: Job) -> N
     ("environ", "words"),
     [
         ({}, ["permissions:\n      id-token: write\n      contents: read", "reusable workflow"]),
-        ({"GITHUB_EVENT_NAME": "pull_request"}, ["id-token: write", "fork", "Dependabot"]),
+        ({"GITHUB_EVENT_NAME": "pull_request"}, ["id-token: write", "fork"]),
         ({"GITHUB_ACTOR": "dependabot[bot]", "GITHUB_EVENT_NAME": "push"}, ["Dependabot"]),
         ({"ACTIONS_ID_TOKEN_REQUEST_URL": "", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}, ["id-token: write"]),
         ({"ACTIONS_ID_TOKEN_REQUEST_URL": "https://x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": " \n"}, ["id-token: write"]),

@@ -58,6 +58,7 @@ REFUSED: Final = {
     "InvalidAction": "This region's STS does not know GetWebIdentityToken; set AWS_REGION to another one.",
     "InvalidIdentityToken": "The cluster's token was not accepted for the role: is its OIDC provider set up in IAM?",
 }
+_UNKNOWN_HINT: Final = "See the code in the documentation of AWS STS, or the call in CloudTrail."
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "ServiceUnavailable"})
 
 
@@ -185,7 +186,7 @@ def _refuse(answer: Response) -> None:
     message = f"{_LEG} refused (HTTP {answer.status}, {name})"
     if name in _THROTTLED:
         raise MintUnavailableError(message, status=answer.status, hint="AWS limits how often this is asked. Try later.")
-    raise MintError(message, status=answer.status, hint=REFUSED.get(name))
+    raise MintError(message, status=answer.status, hint=REFUSED.get(name, _UNKNOWN_HINT))
 
 
 def _form(**fields: str) -> bytes:

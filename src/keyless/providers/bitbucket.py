@@ -23,10 +23,18 @@ VARIABLES: Final = ("BITBUCKET_STEP_OIDC_TOKEN",)
 
 
 def _hint(audience: str) -> str:
+    return f"Write this in the step of bitbucket-pipelines.yml:\n{_lines(audience)}"
+
+
+def _audience_hint(audience: str) -> str:
     return (
-        "Write this in the step of bitbucket-pipelines.yml (oidc: true alone gives one for the workspace):\n"
-        f"    oidc:\n      audiences:\n        - {audience}"
+        "oidc: true alone gives a token for the workspace, and only audiences that the step lists are in it:\n"
+        f"{_lines(audience)}"
     )
+
+
+def _lines(audience: str) -> str:
+    return f"    oidc:\n      audiences:\n        - {audience}"
 
 
 def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | None:
@@ -35,5 +43,5 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
     if not token and not environ.get("BITBUCKET_BUILD_NUMBER"):
         return None
     if token:
-        return HandedOverToken(NAME, VARIABLES[0], Secret(token), hint=_hint(audience))
+        return HandedOverToken(NAME, VARIABLES[0], Secret(token), hint=_audience_hint(audience))
     return CannotMint(NAME, IdTokenPermissionError("this Bitbucket step has no id token", hint=_hint(audience)))

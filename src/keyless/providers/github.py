@@ -36,7 +36,10 @@ Add this to the job (naming one permission drops all others, so checkout needs i
 If the job is in a reusable workflow, the workflow that calls it must grant the permission too."""
 _PULL_REQUEST_HINT: Final = """\
 This run was started by a pull request: GitHub never gives write permissions, id-token included, to a pull request \
-from a fork or from Dependabot, whatever the workflow says. Publish from a push, a tag or a release instead."""
+from a fork, whatever the workflow says. Publish from a push, a tag or a release instead."""
+_DEPENDABOT_HINT: Final = """\
+This run was started by Dependabot: GitHub treats it as a pull request from a fork and gives it no write permissions, \
+id-token included, whatever the workflow says. Publish when its change has been merged."""
 _OUTAGE_HINT: Final = "Run the job again; if it keeps failing, see GitHub's status page."
 _INTERCEPTED_HINT: Final = "Something between the job and GitHub (a proxy, a sign-in page) may have answered instead."
 _ACT_HINT: Final = "act runs workflows locally and cannot mint id tokens; hand one over with HF_OIDC_ID_TOKEN."
@@ -58,7 +61,9 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
         return None
     hint = _PERMISSION_HINT
     event = environ.get("GITHUB_EVENT_NAME", "")
-    if event.startswith("pull_request") or environ.get("GITHUB_ACTOR") == "dependabot[bot]":
+    if environ.get("GITHUB_ACTOR") == "dependabot[bot]":
+        hint = f"{_PERMISSION_HINT}\n{_DEPENDABOT_HINT}"
+    elif event.startswith("pull_request"):
         hint = f"{_PERMISSION_HINT}\n{_PULL_REQUEST_HINT}"
     error = IdTokenPermissionError(
         "this GitHub Actions job may not request an id token: it lacks id-token: write", hint=hint

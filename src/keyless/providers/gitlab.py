@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from keyless.errors import IdTokenPermissionError
 from keyless.providers.base import CanMint, CannotMint
-from keyless.providers.handed_over import HandedOverToken, id_tokens_yaml
+from keyless.providers.handed_over import HandedOverToken, id_tokens_yaml, wrong_audience_hint
 from keyless.secret import Secret
 
 TYPE_CHECKING = False
@@ -51,5 +51,5 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
     for variable in variable_names(audience):
         token = environ.get(variable, "").strip()
         if token:
-            return HandedOverToken(NAME, variable, Secret(token), hint=hint)
+            return HandedOverToken(NAME, variable, Secret(token), hint=wrong_audience_hint(audience, variable))
     return CannotMint(NAME, IdTokenPermissionError("this GitLab job has no id token that keyless can find", hint=hint))

@@ -28,6 +28,11 @@ def id_tokens_yaml(audience: str, variable: str = VARIABLES[0]) -> str:
     return f"    id_tokens:\n      {variable}:\n        aud: {audience}"
 
 
+def wrong_audience_hint(audience: str, variable: str) -> str:
+    """Return how a GitLab job gets its token for another audience."""
+    return f"The job asks for another audience. Change its aud in .gitlab-ci.yml:\n{id_tokens_yaml(audience, variable)}"
+
+
 def _gitlab_hint(environ: Mapping[str, str], variable: str, audience: str) -> str | None:
     if environ.get("GITLAB_CI") != "true":
         return None
@@ -86,7 +91,7 @@ class HandedOverToken(CanMint):
 
         hint = (
             self._hint
-            or _gitlab_hint(environ, self._variable, audience)
+            or (wrong_audience_hint(audience, self._variable) if environ.get("GITLAB_CI") == "true" else None)
             or f"Request the id token with exactly this audience: {audience}"
         )
         check_audience(self._token.reveal(), audience, source=self._variable, hint=hint)

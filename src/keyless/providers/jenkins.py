@@ -28,6 +28,13 @@ _URL_HINT: Final = (
 )
 
 
+def _audience_hint(audience: str) -> str:
+    return (
+        "The credential has another audience, or none. Manage Jenkins > Credentials > the id token: set its audience "
+        f"to exactly\n    {audience}"
+    )
+
+
 def _hint(audience: str, *, has_url: bool) -> str:
     lines = (
         "Make a credential of the kind 'OpenID Connect id token' whose audience is exactly this:\n"
@@ -53,7 +60,7 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
     for name in variable_names(audience):
         token = environ.get(name, "").strip()
         if token:
-            return HandedOverToken(NAME, name, Secret(token), hint=hint)
+            return HandedOverToken(NAME, name, Secret(token), hint=_audience_hint(audience))
         path = environ.get(f"{name}_FILE", "").strip()
         if path:
             return FileToken(
@@ -61,7 +68,7 @@ def detect(environ: Mapping[str, str], audience: str) -> CanMint | CannotMint | 
                 path,
                 source=f"{name}_FILE",
                 variables=(f"{name}_FILE",),
-                audience_hint=_hint("{audience}", has_url=has_url),
+                audience_hint=_audience_hint("{audience}"),
                 missing_hint="A bound file is there only inside its withCredentials block.",
             )
     return CannotMint(NAME, IdTokenPermissionError("this Jenkins build bound no id token", hint=hint))

@@ -48,6 +48,10 @@ Project a token for the endpoint into the pod (not with subPath: such a file is 
     containers:
       - volumeMounts:
           - {name: keyless, mountPath: /var/run/secrets/keyless, readOnly: true}"""
+_AUDIENCE_HINT: Final = (
+    "The volume asks for another audience; the pod's default token is for the API server and for nobody else.\n"
+    + _VOLUME_HINT
+)
 _OUTSIDE_HINT: Final = "KUBERNETES_SERVICE_HOST is not set here; the kubelet sets it in every pod."
 _AUTOMOUNT_HINT: Final = (
     "The pod has no API token (automountServiceAccountToken: false?). Mount a projected token instead."
@@ -99,7 +103,7 @@ def _file(path: str, source: str) -> CanMint:
         from keyless.providers.token_file import FileToken
 
     return FileToken(
-        NAME, path, source=source, variables=VARIABLES, audience_hint=_VOLUME_HINT, missing_hint=_VOLUME_HINT
+        NAME, path, source=source, variables=VARIABLES, audience_hint=_AUDIENCE_HINT, missing_hint=_VOLUME_HINT
     )
 
 

@@ -113,7 +113,10 @@ def read_token_file(path: str, *, source: str, missing_hint: str) -> str:
             hint="Let the user of this job read it: its owner, its mode, or fsGroup / defaultMode of a volume.",
         ) from None
     except (OSError, ValueError) as error:
-        raise MintError(f"{where}, which cannot be opened ({getattr(error, 'strerror', None) or 'bad path'})") from None
+        raise MintError(
+            f"{where}, which cannot be opened ({getattr(error, 'strerror', None) or 'bad path'})",
+            hint=f"{source} must be the path of a file that holds the id token.",
+        ) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise MintError(
@@ -122,7 +125,9 @@ def read_token_file(path: str, *, source: str, missing_hint: str) -> str:
             )
         content = _read(descriptor)
     except OSError as error:
-        raise MintError(f"{where}, which cannot be read ({error.strerror})") from None
+        raise MintError(
+            f"{where}, which cannot be read ({error.strerror})", hint="The disk or the mount of that file is failing."
+        ) from None
     finally:
         os.close(descriptor)
     if len(content) > MAX_FILE_BYTES:

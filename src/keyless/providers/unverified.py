@@ -33,7 +33,10 @@ def read_unverified_claims(token: str, *, source: str) -> dict[str, object]:
     """
     segments = token.split(".")
     if len(token) > MAX_ID_TOKEN_CHARS:
-        raise MintError(f"{source} holds {len(token)} characters; an id token has at most {MAX_ID_TOKEN_CHARS}")
+        raise MintError(
+            f"{source} holds {len(token)} characters; an id token has at most {MAX_ID_TOKEN_CHARS}",
+            hint="Something else was put there, a file or a log, say.",
+        )
     try:
         if len(segments) != 3 or not all(segments):
             raise ValueError("not three segments")

@@ -111,7 +111,9 @@ class Row:
 
         if self.audience_is_fixed:
             return FixedAudienceToken(self.NAME, name, Secret(token))
-        return HandedOverToken(self.NAME, name, Secret(token), hint=hint)
+        return HandedOverToken(
+            self.NAME, name, Secret(token), hint=f"It was asked for with another audience. This one is wanted:\n{hint}"
+        )
 
     def _file(self, path: str, source: str) -> CanMint:
         with import_lock:
