@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import re
 import socket
@@ -69,6 +70,15 @@ def make_wheel(folder: Path, name: str, version: str) -> Path:
     target = folder / f"{module}-{version}-py3-none-any.whl"
     target.write_bytes(content.getvalue())
     return target
+
+
+def make_package(folder: Path, name: str, version: str) -> Path:
+    """Write a small npm package and return its folder."""
+    folder.mkdir(parents=True)
+    manifest = {"name": name, "version": version, "main": "index.js", "license": "MIT", "files": ["index.js"]}
+    (folder / "package.json").write_text(json.dumps(manifest))
+    (folder / "index.js").write_text(f"module.exports = {json.dumps(os.urandom(16).hex())};\n")
+    return folder
 
 
 class Registries:
@@ -235,6 +245,14 @@ class Registries:
             PYPISERVER_PACKAGES=str(packages),
             PYTHONPATH=str(ROOT / "deploy" / "pypiserver"),
         )
+
+    def _start_npm(self, stack: ExitStack, port: int) -> None:
+        (self.folder / "npm").mkdir()
+        config = self.folder / "npm" / "config.yaml"
+        shipped = (ROOT / "deploy" / "verdaccio" / "config.yaml").read_text()
+        config.write_text(shipped.replace("127.0.0.1:4873", f"127.0.0.1:{port}"))
+        command: list[str | Path] = [program("node", "bin/node"), program("npm-tools", "node_modules/.bin/verdaccio")]
+        self._background(stack, "npm", [*command, "--config", config], port)
 
 
 def _listens(port: int) -> bool:
