@@ -271,7 +271,7 @@ def test_publisher_removed_meanwhile(registries: Registries, tmp_path: Path) -> 
 def test_hub_token(registries: Registries, tmp_path: Path) -> None:
     """T106: a token of the hub, even for a model of the same name, opens nothing at the index."""
     wheel = make_wheel(tmp_path, "model", "1.0")
-    registries.trust("acme/model")
+    registries.trust("acme/model", claims={"repository": ["acme/widgets"]})
     status, answer = registries.service.exchange()
     assert status == 200
 
