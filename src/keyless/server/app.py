@@ -205,7 +205,10 @@ class TokenService:
                 url=settings.url,
                 terms=terms,
                 exchange=self.exchange,
+                verification=self._verification,
                 live=self.live,
+                signing_key=self.signing_keys.active,
+                clock=self.store.clock,
             )
             roots |= kind(lent).routes()
         return roots

@@ -16,7 +16,7 @@ URLS = {
     "npm": "https://npm.example.org:4873/registry",
     "oci": "https://oci.example.org",
 }
-DOORS = {name: {"url": url} for name, url in URLS.items() if name != "oci"}
+DOORS = {name: {"url": url} for name, url in URLS.items()}
 MINT = "/_/oidc/mint-token"
 
 

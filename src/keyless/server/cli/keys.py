@@ -12,7 +12,9 @@ from keyless.server.cli.store_access import (
     print_table,
     run_handler,
 )
-from keyless.server.services.keys import ACCESS_TOKEN_PURPOSE
+from keyless.server.services.certificates import certificate_of
+from keyless.server.services.keys import ACCESS_TOKEN_PURPOSE, SigningKeys
+from keyless.server.settings import load_settings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,12 +23,29 @@ def _parser() -> argparse.ArgumentParser:
     listing = verbs.add_parser("list", help="list signing keys; private parts are never shown")
     listing.set_defaults(handler=_list)
     add_store_arguments(listing)
+    certificates = verbs.add_parser(
+        "certificates", help="print the published keys as certificates: the rootcertbundle of a distribution registry"
+    )
+    certificates.set_defaults(handler=_certificates)
+    add_store_arguments(certificates)
     return parser
 
 
 def run(argv: list[str]) -> int:
     """Run the verb and return its exit status."""
     return run_handler(_parser().parse_args(argv))
+
+
+def _certificates(options: argparse.Namespace) -> int:
+    settings = load_settings(options.config)
+    with open_local(options) as (store, _settings):
+        keys = SigningKeys.open(store, settings).published()
+    found = [certificate_of(key, name=settings.public_url) for key in keys]
+    if options.json:
+        print_json(found)
+    else:
+        print("".join(found), end="")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

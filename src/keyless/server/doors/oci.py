@@ -1,8 +1,8 @@
-"""The door of an OCI registry: the token realm that the registry sends its clients to (distribution token specification).
+"""The door of an OCI registry: the token realm that the registry sends its clients to.
 
 The password is the CI job's id token, or an access token that was exchanged for one here; clients need no change for
 either. What comes out is signed as the distribution registry verifies it by itself: it asks nobody, so that a token is
-good for its few minutes whatever happens meanwhile.
+good for its few minutes whatever happens meanwhile. Reference: distribution, "Token Authentication Specification".
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keyless.errors import (
     MalformedTokenError,
     NoMatchingPublisherError,
+    ReplayedTokenError,
     RequestError,
     ResourceSyntaxError,
     TokenError,
@@ -109,7 +110,7 @@ class OCIDoor(PackageDoor):
                 case grant if grant == TOKEN_EXCHANGE_GRANT:
                     answer = await self._exchange(members, caller)
                 case _:  # a refresh token would turn a short job into a long secret (T107)
-                    raise UnsupportedGrantError("the grant_types here are password and token exchange (RFC 8693)")  # noqa: TRY301
+                    raise UnsupportedGrantError("the grant_types here are password and token exchange (RFC 8693)")
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             await self._refuse(send, error, caller.request_id)
             return
@@ -119,7 +120,9 @@ class OCIDoor(PackageDoor):
         """Give an access token that serves as a password here until it ends."""
         request = parse_token_request(members, public_url=self.lent.public_url)
         issued = await self.lent.exchange.exchange(request, caller, self.lent.terms)
-        _log.info("granted %s door=oci publisher=%s resource=%s", caller.request_id, issued.publisher_id, issued.resource)
+        _log.info(
+            "granted %s door=oci publisher=%s resource=%s", caller.request_id, issued.publisher_id, issued.resource
+        )
         return {
             "access_token": issued.access_token.reveal(),
             "issued_token_type": issued.issued_token_type,
@@ -183,7 +186,7 @@ class OCIDoor(PackageDoor):
         answer = answer_for(error, ErrorProfile.HUGGINGFACE, audience=self.lent.terms.audiences[0])
         log_error(error, answer, request_id)
         # Of all refusals, clients show the text of a 401 only.
-        status = 401 if isinstance(error, TokenError | NoMatchingPublisherError) else answer.status
+        status = 401 if isinstance(error, TokenError | NoMatchingPublisherError | ReplayedTokenError) else answer.status
         code = "UNAUTHORIZED" if status == 401 else "UNAVAILABLE" if status >= 500 else "UNSUPPORTED"
         await send_json(
             send,

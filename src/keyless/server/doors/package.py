@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from keyless.errors import ConfigurationError
+from keyless.jose.signing import SigningKey
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import PACKAGE_TYPES, ResourceType
 from keyless.server.doors.http import Door
 from keyless.server.services.exchange import ExchangeService
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.terms import Terms
+from keyless.server.services.verification import IdTokenVerification
 from keyless.server.settings import GENERIC_WORDS, DoorSettings
 
 Routes = Mapping[str, Mapping[str, Door]]
@@ -41,7 +43,10 @@ class Lent:
     url: str
     terms: Terms
     exchange: ExchangeService
+    verification: IdTokenVerification
     live: LiveTokens
+    signing_key: Callable[[], SigningKey]
+    clock: Callable[[], float]
 
 
 class PackageDoor(ABC):

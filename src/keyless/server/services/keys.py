@@ -115,13 +115,14 @@ class SigningKeys:
 
     def key_set(self) -> KeySet:
         """Return the published keys, for our own verification."""
-        return KeySet.of(key.public_key() for key in self._published())
+        return KeySet.of(key.public_key() for key in self.published())
 
     def jwks(self) -> bytes:
         """Return the published keys as JWKS JSON (RFC 7517 section 5), the active one first."""
-        return json.dumps({"keys": [key.public_jwk() for key in self._published()]}, separators=(",", ":")).encode()
+        return json.dumps({"keys": [key.public_jwk() for key in self.published()]}, separators=(",", ":")).encode()
 
-    def _published(self) -> list[SigningKey]:
+    def published(self) -> list[SigningKey]:
+        """Return the keys that verify our tokens, the active one first."""
         now = self._store.clock()
         snapshot = self._current()
         found = [
