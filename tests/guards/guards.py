@@ -555,10 +555,17 @@ TRUST = (
 SERVICE = (
     Guard(
         "V17 T45 T47",
-        "server/store/mint.py",
-        "        if self._cursor.rowcount != 1:\n            return Outcome(Verdict.REPLAYED, first_used_at=self._uses(grant)[1])\n",
-        "",
+        "server/store/plain_grants.py",
+        "            if holder != grant.jti:",
+        "            if False:",
         "server/test_advisories.py::test_twenty_exchanges_of_one_token_at_once_give_one",
+    ),
+    Guard(
+        "T50",
+        "server/store/plain_grants.py",
+        "                cursor.execute(UNCLAIM, (grant.issuer_id, grant.replay_key, 1))\n",
+        "",
+        "server/store/test_mint.py::test_a_mint_fails_when_trust_changed_after_the_match",
     ),
     Guard(
         "D8",
@@ -576,9 +583,9 @@ SERVICE = (
     ),
     Guard(
         "T48",
-        "server/store/mint.py",
-        "        claim = (grant.issuer_id, grant.replay_key, use)",
-        "        claim = (1, grant.replay_key, use)",
+        "server/store/plain_grants.py",
+        "VALUES (?, ?, ?, ?, ?, ?)\nON CONFLICT",
+        "VALUES (0 * ? + 1, ?, ?, ?, ?, ?)\nON CONFLICT",
         "server/store/test_mint.py::test_one_key_of_two_issuers_is_two_claims",
     ),
     Guard(
@@ -636,6 +643,13 @@ SERVICE = (
         "        if grants <= limit:",
         "        if True:",
         "server/store/test_limits.py::test_one_token_too_many_in_an_hour_pauses_the_publisher",
+    ),
+    Guard(
+        "T118",
+        "verifier/scan.py",
+        "            verify_access_token(found[0], keys=keys, issuer=issuer, audience=None, prefixes=prefixes, now=now)",
+        "            pass",
+        "verifier/test_scan.py::test_what_only_looks_like_a_token_is_not_reported",
     ),
     Guard(
         "T109",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -111,8 +110,7 @@ def test_pinned_keys_count_while_the_issuer_is_down_and_until_their_end(
 
 def replaced_events(service: Service) -> list[dict[str, list[str]]]:
     """Return the data of the alarms in the audit trail."""
-    with closing(sqlite3.connect(service.app.store.path)) as connection:
-        rows = connection.execute("SELECT data FROM audit_event WHERE kind = 'issuer.keys_replaced'").fetchall()
+    rows = service.rows("SELECT data FROM audit_event WHERE kind = 'issuer.keys_replaced'")
     return [json.loads(row[0]) for row in rows]
 
 

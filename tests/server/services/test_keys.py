@@ -175,7 +175,7 @@ def test_two_rows_cannot_change_places(store: Store, settings: Settings) -> None
 
 
 def test_keys_of_another_process_are_seen_at_once(store: Store, settings: Settings) -> None:
-    """D4: a pending key is published before it signs; a retired one until its last token is over."""
+    """D4, T114: a pending key is published before it signs; a retired one until its last token is over."""
     keys = SigningKeys.open(store, settings)
     first = keys.active().kid
     other = SigningKey.generate("ES256")
