@@ -294,6 +294,23 @@ def test_a_handed_over_token_is_not_sent_again_early(job: Job) -> None:
     assert job.exchanges == 1
 
 
+@pytest.mark.parametrize(("seconds", "is_told"), [(300, True), (7200, False)])
+def test_an_id_token_that_ends_first_is_told(job: Job, seconds: float, is_told: bool) -> None:
+    """GitLab without a time-out for the job: five minutes, and no other id token ever."""
+    environ = job.handed_over(HF_OIDC_ID_TOKEN=make_id_token(job.url, lifetime_seconds=seconds))
+    done = run_cli("exec", "--", "true", environ=environ)
+
+    assert done.returncode == 0
+    assert ("can therefore not be refreshed" in done.stderr) is is_told
+
+
+def test_where_id_tokens_are_minted_nothing_is_said(job: Job) -> None:
+    """Another one comes when it is needed; nor is one minted to look at."""
+    done = run_cli("exec", "--", "true", environ=job.github())
+
+    assert (done.stderr.replace("::add-mask::", "").split(), job.mints) == ([job.access_token()], 1)
+
+
 def test_a_failing_refresh_is_told_once_and_the_command_goes_on(job: Job) -> None:
     """An outage of the service does not kill a training run."""
     job.on(

@@ -90,7 +90,7 @@ class Job(StubServer):
     def handed_over(self, **more: str) -> dict[str, str]:
         """Return the variables of a job that was handed an id token."""
         return {
-            "HF_OIDC_ID_TOKEN": make_id_token(self.url),
+            "HF_OIDC_ID_TOKEN": make_id_token(self.url, lifetime_seconds=7200),
             "HF_ENDPOINT": self.url,
             "HF_OIDC_RESOURCE": RESOURCE,
             "HF_HOME": "/nonexistent/hf",

@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 from keyless.cli.child_environment import child_environment
+from keyless.cli.lifetimes import warn_of_fixed, warn_of_id_token, warn_of_short
 from keyless.cli.output import note
 from keyless.cli.token_files import TokenFiles
 from keyless.client.cache import TokenCache
@@ -36,7 +36,6 @@ _ENDING: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 _FORWARDED: Final = (*_ENDING, "SIGUSR1", "SIGUSR2")
 _FROM_TERMINAL: Final = ("SIGINT", "SIGHUP", "SIGQUIT")
 _JOB_CONTROL: Final = ("SIGTSTP", "SIGCONT")  # only for a child in a group of its own; a terminal reaches the others
-SHORT_LIFETIME_SECONDS: Final = 900  # large uploads last longer than this
 
 
 class Plan:
@@ -223,14 +222,16 @@ def _run(plan: Plan, endpoint: str, signals: _Signals) -> int:
             tokens.append(token)
             if plan.exported is not None:
                 exported = (plan.exported, token.access_token.reveal())
-                fixed = _warn_of_fixed(plan.exported, token)
+                fixed = warn_of_fixed(plan.exported, token)
         elif plan.exported is not None:
             raise _no_main_token(plan.exported)
         named_files = {}
         for name, resource in plan.named_resources.items():
             tokens.append(files.add(f"token-{name}", credential(resource)))
             named_files[name] = files.path(f"token-{name}")
-        _warn_of_short(tokens)
+        warn_of_short(tokens)
+        if tokens:
+            warn_of_id_token(endpoint, tokens)
         environ = child_environment(
             os.environ,
             audience=endpoint,
@@ -262,32 +263,6 @@ def _no_main_token(name: str) -> Error:
     from keyless.cli.options import UsageError
 
     return UsageError(f"--env {name} needs a --resource without a name, whose token it is to hold")
-
-
-def _warn_of_fixed(name: str, token: ExchangedToken) -> threading.Timer:
-    """Say that a variable cannot be refreshed: now, and once more when its token ends while the command runs."""
-    left = token.expires_at - time.monotonic()
-    at = time.strftime("at %Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + left))
-    note(f"keyless: {name} holds a fixed token that ends {at}, in {_duration(left)}; it cannot be refreshed there")
-    late = f"keyless: the token in {name} has ended; only the file that HF_TOKEN_PATH names is kept fresh"
-    timer = threading.Timer(left, note, [late])
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _warn_of_short(tokens: Sequence[ExchangedToken]) -> None:
-    """Say what refreshed files cannot save: hf sends one header from the beginning of an upload to its end."""
-    shortest = min((token.expires_in for token in tokens), default=SHORT_LIFETIME_SECONDS)
-    if shortest < SHORT_LIFETIME_SECONDS:
-        note(
-            f"keyless: tokens of this service end after {_duration(shortest)}; the file is kept fresh, but one single "
-            f"upload that takes longer fails (tools read the token when it begins)"
-        )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _revoke(tokens: Sequence[ExchangedToken], endpoint: str) -> None:
