@@ -98,6 +98,7 @@ FORGEJO: Final = Profile(
         "event_name",
         "sha",
         "run_id",
+        "run_number",
         "run_attempt",
         "actor",
     ),

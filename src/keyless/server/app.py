@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyless.errors import ConfigurationError
+from keyless.errors import ConfigurationError, UnavailableError
 from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
 from keyless.server.doors.auth_check import AuthCheckDoor
-from keyless.server.doors.client_address import ClientAddresses
-from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor, MetricsDoor
+from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
 from keyless.server.doors.http import Door
@@ -25,19 +25,19 @@ from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
 from keyless.server.exchange_protocol import exchange_protocol
-from keyless.server.metrics import Metrics, process_gauges
 from keyless.server.mounted_hub import mount_hub
-from keyless.server.services.counting_fetcher import CountingFetcher
-from keyless.server.services.exchange import ExchangeRates, ExchangeService, PublisherLimits
+from keyless.server.services.checkpoint_key import load_checkpoint_key
+from keyless.server.services.exchange import ExchangeService, PublisherLimits
 from keyless.server.services.explain import ExplainService
 from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
-from keyless.server.services.housekeeping import Housekeeping
+from keyless.server.services.housekeeping import Housekeeping, Job
 from keyless.server.services.issuer_keys import IssuerKeyWatch, OnReplaced
 from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.path_rules import load_path_rules
-from keyless.server.services.rate_limit import RateLimit
+from keyless.server.services.putting_away import PuttingAway
+from keyless.server.services.sealer import Sealer, checkpoint_file
 from keyless.server.services.trail import ExchangeTrail
 from keyless.server.services.trusted_clock import TrustedClock
 from keyless.server.services.verification import IdTokenVerification
@@ -47,6 +47,7 @@ from keyless.server.store import open_store
 if TYPE_CHECKING:
     from keyless.server.store.admin import Administration
 
+SEAL_SECONDS = 5  # D15: at most ten between an event and the checkpoint that seals it
 MAX_UNREMARKED_SKEW_SECONDS = 10  # a third of the leeway: beyond it, good tokens are soon refused (T53)
 
 _log = logging.getLogger("keyless.server")
@@ -60,7 +61,6 @@ class TokenService:
         inside_url: Where the inside listener is reached from this machine.
         clock: Unix seconds.
         monotonic: Seconds that never jump, for the age of issuers' keys.
-        metrics: What to count in; shared by the workers of one machine.
         on_keys_replaced: Told when an issuer's keys were swapped whole (T37), besides the log and the audit trail.
 
     Raises:
@@ -75,10 +75,8 @@ class TokenService:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         on_keys_replaced: OnReplaced | None = None,
-        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
-        self.metrics = metrics or Metrics()
         self._clock = clock
         self._administration: Administration | None = None  # the management API's, once that was asked for something
         self.store = open_store(settings.database, clock=clock)
@@ -91,12 +89,10 @@ class TokenService:
             max_skew_seconds=max(settings.leeway_seconds, MAX_UNREMARKED_SKEW_SECONDS),
         )
         self.store.measure_clock()
-        self._commit = GroupCommit(
-            self.store.commit, begin=self.store.begin_commit, batch_size=self.metrics.batches.observe
-        )
-        self._housekeeping = Housekeeping(checkpoint=self.store.checkpoint, purge=self._purge)
+        self._commit = GroupCommit(self.store.commit)
+        self._sealer, self._housekeeping = self._keep_house(clock)
         self._jwks = JwksCache(
-            CountingFetcher(GuardedFetcher(), self.metrics.key_fetches),
+            GuardedFetcher(),
             clock=monotonic,
             wall_clock=clock,
             on_keys=IssuerKeyWatch(self.store, on_replaced=on_keys_replaced),
@@ -124,11 +120,6 @@ class TokenService:
                 revoke_oldest=settings.live_tokens_full == "revoke_oldest",
                 max_grants_per_hour=settings.max_grants_per_hour,
             ),
-            rates=ExchangeRates(
-                _rate(settings.exchanges_per_minute_by_address, monotonic),
-                _rate(settings.exchanges_per_minute_by_identity, monotonic),
-            ),
-            metrics=self.metrics,
             clock=self._trusted_clock,
         )
         explain = ExplainService(
@@ -151,14 +142,7 @@ class TokenService:
         }
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
-        addresses = ClientAddresses(settings.trusted_proxies)
-        self.token_door = TokenDoor(
-            self.exchange,
-            public_url=settings.public_url,
-            profile=profile,
-            addresses=addresses,
-            metrics=self.metrics,
-        )
+        self.token_door = TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
         path = urlsplit(settings.public_url).path
         self.public_protocol = exchange_protocol(self.token_door, f"{path}/oauth/token")
         self.public = Router(
@@ -173,21 +157,26 @@ class TokenService:
             prefix=path,
             roots=roots,
             fallback=mounted[0] if mounted else None,
-            addresses=addresses,
         )
-        self.metrics.gauge("keyless_live_tokens", "Access tokens that are good now.", self.store.count_live_tokens)
-        for name, (text, read) in process_gauges().items():
-            self.metrics.gauge(name, text, read)
         self.inside = Router(
             {
                 "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks)},
-                "/metrics": {"GET": MetricsDoor(self.metrics)},
             },
             mounts={"/api/v1": LateDoor(self._manage)},
         )
+
+    def _keep_house(self, clock: Callable[[], float]) -> tuple[Sealer | None, Housekeeping]:
+        key = load_checkpoint_key(self.settings, create=True)
+        putting_away = PuttingAway(self.store, self.settings, key, clock=self._trusted_clock)
+        jobs: list[tuple[int, Job]] = [(1, self.store.checkpoint), (60, putting_away.often), (600, putting_away.seldom)]
+        if key is None:
+            _log.warning("the audit is not sealed: set checkpoint_key_file")
+            return None, Housekeeping(jobs)
+        sealer = Sealer(self.store.audit, key, checkpoint_file(self.settings), clock=clock)
+        return sealer, Housekeeping([(SEAL_SECONDS, sealer.seal), *jobs])
 
     def _open_doors(self) -> dict[str, Mapping[str, Door]]:
         """Return the endpoints of the package registries in the settings, each known to the store as what it is."""
@@ -213,12 +202,6 @@ class TokenService:
             roots |= kind(lent).routes()
         return roots
 
-    def _purge(self) -> None:
-        """Forget what is over, by a clock that was compared just now: a wrong one would forget claims too early."""
-        self.store.measure_clock()
-        self._trusted_clock()
-        self.store.purge()
-
     def close(self) -> None:
         """Finish what is being written and let go of everything."""
         if self._hub_verifier is not None:
@@ -226,6 +209,9 @@ class TokenService:
         self._verification.close()
         self._commit.close()
         self._housekeeping.close()
+        if self._sealer is not None:
+            with contextlib.suppress(UnavailableError, OSError):  # whoever opens the database next seals it
+                self._sealer.seal()
         if self._administration is not None:
             self._administration.close()
         self.store.close()
@@ -235,10 +221,6 @@ class TokenService:
 
         door, self._administration = make_management(self.store, self._verification, clock=self._clock)
         return door
-
-
-def _rate(per_minute: int, monotonic: Callable[[], float]) -> RateLimit:
-    return RateLimit(per_minute, per_minute // 2, monotonic=monotonic)
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

@@ -15,16 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    IPvAnyNetwork,
-    PlainSerializer,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyless.errors import ConfigurationError
@@ -32,6 +23,9 @@ from keyless.secret import Secret
 from keyless.server.database_url import PostgresUrl, parse_location
 
 PREFIX: Final = "KEYLESS_"
+_PATHS: Final = (
+    *("database", "key_encryption_key_file", "checkpoint_key_file", "checkpoint_file", "hub_directory", "forward_auth"),
+)
 CONFIG_VARIABLE: Final = "KEYLESS_CONFIG"
 MAX_CONFIG_BYTES: Final = 1 << 20
 # The real Hub client exchanges again on every call when a token lives no longer than this (D7).
@@ -119,6 +113,19 @@ class StoreSettings(BaseSettings):
     key_encryption_key_file: Path | None = Field(
         default=None, description="File with the same; without either, secret.key beside the database."
     )
+    checkpoint_key_file: Path | None = Field(
+        default=None, description="Private key (PEM) that signs checkpoints; else checkpoint.key beside the database."
+    )
+    checkpoint_file: Path | None = Field(
+        default=None, description="Checkpoints are appended to it; else checkpoints.jsonl beside the database."
+    )
+    audit_contact_days: int = Field(
+        default=30, ge=0, le=3650, description="Days that addresses and user agents stay beside the audit."
+    )
+    audit_retention_days: int = Field(default=0, ge=0, description="Days that audit events stay; 0: for good.")
+    pause_unused_days: int = Field(
+        default=0, ge=0, le=3650, description="Publishers that nobody used for so long are paused; 0: never."
+    )
     token_ttl_seconds: int = Field(default=3600, ge=60, le=3600, description="Lifetime of access tokens.")
     max_live_tokens: int = Field(
         default=100, ge=0, le=10_000, description="Live tokens of one publisher at once; 0: any number."
@@ -128,15 +135,6 @@ class StoreSettings(BaseSettings):
     )
     max_grants_per_hour: int = Field(
         default=0, ge=0, description="More tokens than that in an hour pause their publisher; 0: any number."
-    )
-    exchanges_per_minute_by_address: int = Field(
-        default=6000, ge=0, description="Token requests of one network address, on each replica; 0: any number."
-    )
-    exchanges_per_minute_by_identity: int = Field(
-        default=1200, ge=0, description="The same of one proven repository or project."
-    )
-    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
-        default=(), description="Networks of the proxies whose X-Forwarded-For is believed."
     )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
@@ -246,7 +244,7 @@ def _read_file(config: Path) -> dict[str, Any]:
             hint="Name a private file with key_encryption_key_file, or set KEYLESS_KEY_ENCRYPTION_KEY.",
         )
     # Paths in the file are meant from the file's place, not from wherever the service was started.
-    for name in ("database", "key_encryption_key_file", "hub_directory", "forward_auth"):
+    for name in _PATHS:
         if isinstance(values.get(name), str) and "://" not in values[name]:
             values[name] = str(config.absolute().parent / values[name])
     return values

@@ -103,8 +103,8 @@ def test_whoever_waits_too_long_waits_for_nothing(world: World) -> None:
 
     assert world.store.publishers(NEW, publisher.issuer_id) == ()
     assert verdict(world, publisher) is Verdict.PUBLISHER_CHANGED
-    assert world.store.remove_lapsed() == 1
-    assert world.store.remove_lapsed() == 0
+    assert world.store.upkeep.remove_lapsed() == 1
+    assert world.store.upkeep.remove_lapsed() == 0
     assert world.admin.publishers(NEW) == []
     assert ("lapsed", publisher.id) in world.rows("SELECT reason, publisher_id FROM audit_event")
 
@@ -113,8 +113,8 @@ def test_a_name_that_is_created_otherwise_ends_the_wait(world: World) -> None:
     """T93: the hub tells; who waited must not get a token of somebody else's repository."""
     publisher = waiting(world)
 
-    assert world.store.note_existence(NEW)
-    assert not world.store.note_existence(NEW)
+    assert world.store.upkeep.note_existence(NEW)
+    assert not world.store.upkeep.note_existence(NEW)
     assert world.admin.publishers(NEW) == []
     assert world.admin.resource_state(NEW).state == "active"
     assert verdict(world, publisher) is Verdict.PUBLISHER_CHANGED
@@ -124,7 +124,7 @@ def test_an_unknown_name_may_be_created_without_us(world: World) -> None:
     """T93: most repositories never have a publisher; nothing is written for them."""
     before = world.rows("SELECT count(*) FROM audit_event")
 
-    assert not world.store.note_existence(parse_resource("somebody/else"))
+    assert not world.store.upkeep.note_existence(parse_resource("somebody/else"))
     assert world.rows("SELECT count(*) FROM audit_event") == before
 
 

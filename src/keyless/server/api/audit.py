@@ -11,18 +11,26 @@ from keyless.server.api.cursor import decode_cursor, encode_cursor
 from keyless.server.api.models import PageQuery
 from keyless.server.api.operation import Access, Operation
 from keyless.server.api.problems import ProblemError, not_found
+from keyless.server.audit.reader import AuditFilter
 from keyless.server.representations.audit import audit_json
-from keyless.server.representations.fields import Text
+from keyless.server.representations.fields import Moment, Text
 from keyless.server.store import Store
-from keyless.server.store.admin import audit_list
 
 _LARGEST: Final = 2**63 - 1
 
 
 class AuditQuery(PageQuery):
-    """Ask for events, of one resource or, for who may look everywhere, of all."""
+    """Ask for events, of one resource or, for who may look everywhere, of all.
+
+    `kind` is one, or a group such as `exchange`; `since` (inclusive) and `until` (exclusive) are Unix seconds.
+    """
 
     resource: Text | None = None
+    publisher: Text | None = None
+    kind: Text | None = None
+    actor: Text | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 class Audit:
@@ -45,17 +53,20 @@ class Audit:
             resource = str(found)
         elif not call.signed_in.reads_everything:
             raise ProblemError(403, "forbidden", "name a resource: you may not look into every namespace")
-        after = decode_cursor(query.after, int)
-        with call.administration.reading() as connection:
-            rows = audit_list.page(
-                connection,
-                resource=resource,
-                before=None if after is None else int(after[0]),
-                limit=query.limit + 1,
-            )
-        following = encode_cursor([rows[query.limit - 1][0]]) if len(rows) > query.limit else None
+        after = decode_cursor(query.after, int, int)
+        wanted = AuditFilter(
+            resource=resource,
+            publisher_id=query.publisher,
+            kind=query.kind,
+            actor=query.actor,
+            since=query.since,
+            until=query.until,
+        )
+        before = None if after is None else (int(after[0]), int(after[1]))
+        rows = self._store.audit_events(wanted=wanted, before=before, limit=query.limit + 1)[::-1]
+        following = encode_cursor(rows[query.limit - 1].key) if len(rows) > query.limit else None
         contact = call.signed_in.is_admin
-        items = [audit_json(record, with_contact=contact) for _, record in rows[: query.limit]]
+        items = [audit_json(record, with_contact=contact) for record in rows[: query.limit]]
         return Answer(200, page_json(items, following))
 
     def show(self, call: Call) -> Answer:
@@ -63,10 +74,10 @@ class Audit:
         sequence = call.path["sequence"]
         if not (sequence.isascii() and sequence.isdecimal()) or len(sequence) > 19 or int(sequence) > _LARGEST:
             raise not_found()
-        with call.administration.reading() as connection:
-            found = audit_list.find(connection, call.path["writer"], int(sequence))
-        if found is None:
+        events = self._store.audit_event(f"{call.path['writer']}:{sequence}")
+        if not events:
             raise not_found()
+        found = events[0]
         if found.resource is not None:
             call.may_see(parse_resource(found.resource).namespace)
         elif not call.signed_in.reads_everything:

@@ -46,6 +46,7 @@ class EventKind(StrEnum):
     RESOURCE_SERVER_CHANGED = "resource_server.changed"
     RESOURCE_SERVER_REMOVED = "resource_server.removed"
     KEY_ADDED = "key.added"
+    AUDIT_PRUNED = "audit.pruned"
     PRINCIPAL_ADDED = "principal.added"
     PRINCIPAL_CHANGED = "principal.changed"
     PRINCIPAL_REMOVED = "principal.removed"

@@ -132,9 +132,18 @@ def parse_expiry(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: It is none of these.
     """
+    return _parse_time(text, sign=1)
+
+
+def parse_past(text: str) -> int:
+    """Return Unix seconds as `parse_expiry` does, `30d` being thirty days ago."""
+    return _parse_time(text, sign=-1)
+
+
+def _parse_time(text: str, *, sign: int) -> int:
     units = {"d": 86400, "h": 3600, "m": 60}
-    if text[:-1].isascii() and text[:-1].isdecimal() and text[-1:] in units:
-        return int(time.time()) + int(text[:-1]) * units[text[-1]]
+    if text[:-1].isascii() and text[:-1].isdecimal() and text[-1:] in units and len(text) < 10:
+        return int(time.time()) + sign * int(text[:-1]) * units[text[-1]]
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

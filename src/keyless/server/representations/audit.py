@@ -13,6 +13,7 @@ def audit_json(record: AuditRecord, *, with_contact: bool = True) -> dict[str, o
     """Return an event; address and user agent are personal data and not for everybody (D15)."""
     content = asdict(record)
     content["data"] = dict(record.data)
+    del content["id"]  # of one database; the writer and the sequence are what names an event
     if not with_contact:
         content["address"] = content["user_agent"] = None
     return content
@@ -40,4 +41,7 @@ def audit_from_json(content: Json) -> AuditRecord:
         data=reading.mapping(content, "data"),
         address=reading.maybe_text(content, "address"),
         user_agent=reading.maybe_text(content, "user_agent"),
+        run_url=reading.maybe_text(content, "run_url"),
+        previous=reading.text(content, "previous"),
+        hash=reading.text(content, "hash"),
     )

@@ -12,11 +12,13 @@ from typing import Final
 from keyless.server.audit.chain import Chain
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
 from keyless.server.store import tokens
-from keyless.server.store.connection import Cursor
+from keyless.server.store.connection import Connection, Cursor
 from keyless.server.store.grants import Grant
 from keyless.server.store.pinning import BUMP_TRUST
 
 HOUR_SECONDS: Final = 3600
+UNUSED_REASON: Final = "unused"
+"""Reason of a publisher that was paused because nobody used it for long."""
 CAP_REASON: Final = "live_token_cap"
 """Reason in the audit of a token that was revoked to make room for a newer one of its publisher."""
 ALARM_REASON: Final = "volume_alarm"
@@ -39,6 +41,39 @@ RETURNING grants
 _PAUSE: Final = """
 UPDATE publisher SET enabled = 0, version = version + 1, paused_at = ?, paused_reason = ? WHERE id = ? AND enabled = 1
 """
+
+
+_UNUSED: Final = """
+SELECT p.id, p.issuer_id, r.path FROM publisher p JOIN resource r ON r.id = p.resource_id
+WHERE p.enabled = 1 AND p.pending_until IS NULL AND p.created_at < ? AND coalesce(p.last_used_at, 0) < ?
+  AND coalesce(p.paused_at, 0) < ?
+"""
+
+
+def any_unused(connection: Connection, *, before: int) -> bool:
+    """Tell whether `pause_unused` has something to do."""
+    return connection.execute(_UNUSED + " LIMIT 1", (before, before, before)).fetchone() is not None
+
+
+def pause_unused(cursor: Cursor, *, before: int, at: int, emit: Callable[[AuditEvent], object]) -> list[str]:
+    """Pause publishers in force that nobody used, paused or added since a time; return their ids (T92)."""
+    found = cursor.execute(_UNUSED, (before, before, before)).fetchall()
+    for publisher_id, issuer_id, path in found:
+        cursor.execute(_PAUSE, (at, UNUSED_REASON, publisher_id))
+        emit(
+            AuditEvent(
+                at=at,
+                kind=EventKind.PUBLISHER_PAUSED.value,
+                actor="serve",
+                publisher_id=publisher_id,
+                issuer_id=issuer_id,
+                resource=path,
+                reason=UNUSED_REASON,
+            )
+        )
+    if found:
+        cursor.execute(BUMP_TRUST)
+    return [row[0] for row in found]
 
 
 class PublisherLimits:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keyless.server.audit.event import AuditEvent, EventKind, event_data
-from keyless.server.store.connection import Cursor
+from keyless.server.store.connection import Connection, Cursor
 from keyless.server.store.grants import Grant
 from keyless.server.store.pinning import BUMP_TRUST
 
@@ -21,6 +21,7 @@ LAPSED: Final = "lapsed"
 """Reason of a pending publisher that nobody used in time."""
 
 _ACTIVATE: Final = "UPDATE resource SET state = 'active' WHERE path = ? AND state = 'pending'"
+_AWAITED: Final = "SELECT 1 FROM resource WHERE path = ? AND state = 'pending'"
 _ORDINARY: Final = """
 UPDATE publisher SET pending_until = NULL, version = version + 1 WHERE id = ? AND version = ? AND pending_until > ?
 """
@@ -98,6 +99,16 @@ def resource_exists(
     )
     _remove(cursor, cursor.execute(_PENDING, (path,)).fetchall(), NAME_TAKEN, at, emit)
     return True
+
+
+def is_awaited(connection: Connection, path: str) -> bool:
+    """Tell whether `resource_exists` has something to do."""
+    return connection.execute(_AWAITED, (path,)).fetchone() is not None
+
+
+def any_lapsed(connection: Connection, *, at: int) -> bool:
+    """Tell whether `remove_lapsed` has something to do."""
+    return connection.execute(_LAPSED + " LIMIT 1", (at,)).fetchone() is not None
 
 
 def remove_lapsed(cursor: Cursor, *, at: int, emit: Emit) -> int:

@@ -6,33 +6,43 @@ Administration (`keyless.server.store.admin`) works beside it over connections o
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from keyless.errors import UnavailableError
+from keyless.jose.jwk import KeySet
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, EventKind
-from keyless.server.audit.reader import AuditRecord, read_events
+from keyless.server.audit.reader import (
+    AuditFilter,
+    AuditRecord,
+    PageKey,
+    export_events,
+    find_events,
+    read_events,
+)
+from keyless.server.audit.sealing import OVERLAP_ROWS
 from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store import issuer_keys, pending, resource_servers, tokens
+from keyless.server.store import issuer_keys, resource_servers, tokens
+from keyless.server.store.audit_keeping import AuditKeeping
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
-from keyless.server.store.mint import BatchWriter, Begun
+from keyless.server.store.mint import BatchWriter
 from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, SigningKeyRow
 from keyless.server.store.sqlite import SqliteDatabase
 from keyless.server.store.trust_reader import TrustReader
+from keyless.server.store.trust_upkeep import TrustUpkeep
 from keyless.trust.publisher import Publisher
 
 logger = logging.getLogger(__name__)
@@ -73,6 +83,17 @@ class Store:
         self._read_connection = database.connect(read_only=True)
         self._batches = BatchWriter(database, self._write_connection, self._chain)
         self._trust = TrustReader(database, self._read_connection, self._read_lock, clock)
+        self.upkeep: Final = TrustUpkeep(
+            self._chain, clock, aside=self._aside, reading=self._reading, writing=self._writing
+        )
+        self.audit: Final = AuditKeeping(
+            self._chain,
+            clock,
+            aside=self._aside,
+            reading=self._reading,
+            writing=self._writing,
+            overlap_rows=0 if database.engine == "sqlite" else OVERLAP_ROWS,
+        )
 
     @property
     def path(self) -> Path:
@@ -97,49 +118,14 @@ class Store:
             try:
                 outcomes = self._batches.write(batch)
             except UnavailableError:
-                self._settle_soon()
+                try:
+                    self._settle()
+                except UnavailableError:
+                    logger.warning("a batch without a confirmed commit will be settled before the next one")
                 raise
-        return self._noticed(outcomes)
-
-    def _settle_soon(self) -> None:
-        try:
-            self._settle()
-        except UnavailableError:
-            logger.warning("a batch without a confirmed commit will be settled before the next one")
-
-    def _noticed(self, outcomes: list[Outcome]) -> list[Outcome]:
         if any(outcome.verdict is Verdict.PUBLISHER_CHANGED for outcome in outcomes):
             self._trust.expire()  # whoever matches again must not meet the snapshot that misled him
         return outcomes
-
-    def begin_commit(self, batch: Sequence[Grant | Refusal]) -> Callable[[], list[Outcome]] | None:
-        """Do what `commit` does up to the wait for the disk, at once and without waiting for anybody.
-
-        On the event loop's own thread this spares handing the interpreter back and forth for every row (D17).
-
-        Returns:
-            What finishes the commit, on any thread; `None` when `commit` must be called instead, for nothing was done.
-        """
-        if self.database.engine != "sqlite" or not batch or not self._write_lock.acquire(blocking=False):
-            return None
-        outcomes = None
-        try:
-            if not self._batches.unsettled:
-                outcomes = self._batches.begin(batch)
-        finally:
-            if outcomes is None:
-                self._write_lock.release()
-        return None if outcomes is None else functools.partial(self._finish_commit, outcomes)
-
-    def _finish_commit(self, begun: Begun) -> list[Outcome]:
-        try:
-            self._batches.finish(begun)
-        except UnavailableError:
-            self._settle_soon()
-            raise
-        finally:
-            self._write_lock.release()
-        return self._noticed(begun.outcomes)
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
@@ -206,12 +192,6 @@ class Store:
                 cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
             )
 
-    def count_live_tokens(self) -> int:
-        """Return how many tokens are good now."""
-        with self._aside() as connection:
-            query = "SELECT count(*) FROM token WHERE expires_at > ? AND revoked_at IS NULL"
-            return int(connection.execute(query, (int(self.clock()),)).fetchone()[0])
-
     def purge(self, now: float | None = None) -> int:
         """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
         gone = 0
@@ -222,20 +202,6 @@ class Store:
             if count < tokens.PURGE_ROWS:
                 return gone
             time.sleep(0)  # let a waiting exchange take the lock
-
-    # --- resources that come into being, publishers that are not needed ---
-
-    def note_existence(self, resource: Resource, *, actor: str = "hub") -> bool:
-        """Note that a resource came into being; who waited for it is removed (T93). False when nobody did."""
-        with self._writing() as cursor:
-            return pending.resource_exists(
-                cursor, str(resource), at=int(self.clock()), emit=self._emitter(cursor), actor=actor
-            )
-
-    def remove_lapsed(self) -> int:
-        """Remove publishers that waited too long for their resource; return how many went."""
-        with self._writing() as cursor:
-            return pending.remove_lapsed(cursor, at=int(self.clock()), emit=self._emitter(cursor))
 
     def checkpoint(self) -> None:
         """Do what the engine needs done every second or so, aside from all others. Call it from a worker thread."""
@@ -343,15 +309,38 @@ class Store:
 
     # --- the audit ---
 
-    def audit_events(self, *, resource: Resource | None = None, limit: int = 50) -> list[AuditRecord]:
-        """Return the latest audit events of a resource or of everything, the newest last."""
+    def audit_events(
+        self,
+        *,
+        resource: Resource | None = None,
+        limit: int = 50,
+        wanted: AuditFilter | None = None,
+        before: PageKey | None = None,
+    ) -> list[AuditRecord]:
+        """Return the latest audit events of a resource, of a filter or of everything, the newest last."""
+        path = None if resource is None else str(resource)
         with self._aside() as connection:
-            return read_events(connection, resource=None if resource is None else str(resource), limit=limit)
+            return read_events(connection, resource=path, limit=limit, wanted=wanted, before=before)
 
-    def verify_chain(self) -> ChainReport:
-        """Check the chain of every audit writer; reads the whole audit."""
+    def audit_event(self, name: str) -> list[AuditRecord]:
+        """Return the events of a request id, a token's `jti`, or `WRITER:SEQUENCE`."""
         with self._aside() as connection:
-            return verify_chain(connection)
+            return find_events(connection, name)
+
+    def export_audit(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
+        """Return all events of a filter, the oldest first; read while they are taken."""
+        with self._aside() as connection:
+            yield from export_events(connection, wanted)
+
+    def verify_chain(self, *, keys: KeySet | None = None, kept: Iterable[tuple[str, str]] = ()) -> ChainReport:
+        """Check the chain of every audit writer and what was sealed of it; reads the whole audit.
+
+        Args:
+            keys: The checkpoint keys, where they are known.
+            kept: Checkpoints from outside the database: where each stands, and its statement.
+        """
+        with self._aside() as connection:
+            return verify_chain(connection, keys=keys, kept=kept)
 
     # --- the object itself ---
 
@@ -376,9 +365,6 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _emitter(self, cursor: Cursor) -> Callable[[AuditEvent], object]:
-        return lambda event: cursor.execute(INSERT_EVENT, self._chain.link(event))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
