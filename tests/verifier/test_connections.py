@@ -34,7 +34,7 @@ def test_certificate_of_a_trusted_authority_is_accepted(
     (tmp_path / "authority.pem").write_text(certificate.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     with raw_server(http_answer(b"{}"), tls=certificate.server_context) as server:
-        pool = Connections(f"https://127.0.0.1:{server.port}/", timeout_seconds=5)
+        pool = Connections(f"https://127.0.0.1:{server.port}/", "endpoint", timeout_seconds=5)
         connections.append(pool)
 
         assert pool.post(b"", {}).status == 200
@@ -43,7 +43,7 @@ def test_certificate_of_a_trusted_authority_is_accepted(
 def test_certificate_of_a_stranger_is_not(certificate: Certificate) -> None:
     """T102: the credential is not sent to whoever answers."""
     with raw_server(http_answer(b"{}"), tls=certificate.server_context) as server:
-        pool = Connections(f"https://127.0.0.1:{server.port}/", timeout_seconds=5)
+        pool = Connections(f"https://127.0.0.1:{server.port}/", "endpoint", timeout_seconds=5)
         with pytest.raises(TransportError) as caught:
             pool.post(b"", {})
 
@@ -65,14 +65,14 @@ def test_certificate_of_a_stranger_is_not(certificate: Certificate) -> None:
 def test_answer_that_is_none_is_an_outage(answer: bytes) -> None:
     """T11, D9: bounded, and one kind of error for whatever comes."""
     with raw_server(answer) as server:
-        pool = Connections(f"http://127.0.0.1:{server.port}/", timeout_seconds=5)
+        pool = Connections(f"http://127.0.0.1:{server.port}/", "endpoint", timeout_seconds=5)
         with pytest.raises(TransportError):
             pool.post(b"", {})
 
 
 def test_name_that_does_not_resolve_is_an_outage() -> None:
     """D9."""
-    pool = Connections("https://nobody.invalid/", timeout_seconds=5)
+    pool = Connections("https://nobody.invalid/", "endpoint", timeout_seconds=5)
     with pytest.raises(TransportError):
         pool.post(b"", {})
 
@@ -80,7 +80,7 @@ def test_name_that_does_not_resolve_is_an_outage() -> None:
 def test_forked_child_opens_its_own_connection(connections: list[Connections]) -> None:
     """A connection is not shared by two processes: their questions would mix."""
     with raw_server(http_answer(b"{}")) as server:
-        pool = Connections(f"http://127.0.0.1:{server.port}/", timeout_seconds=5)
+        pool = Connections(f"http://127.0.0.1:{server.port}/", "endpoint", timeout_seconds=5)
         connections.append(pool)
         pool.post(b"", {})
         pool._process_id = os.getpid() + 1  # as after a fork
@@ -99,7 +99,7 @@ def test_crowd_keeps_a_bounded_number_of_connections(
     """A burst does not leave a hundred idle connections behind."""
     monkeypatch.setattr("keyless.verifier.connections.MAX_IDLE", 0)
     with raw_server(http_answer(b"{}")) as server:
-        pool = Connections(f"http://127.0.0.1:{server.port}/", timeout_seconds=5)
+        pool = Connections(f"http://127.0.0.1:{server.port}/", "endpoint", timeout_seconds=5)
         connections.append(pool)
         pool.post(b"", {})
 

@@ -148,12 +148,12 @@ def test_withdrawn_key_ends_remembered_tokens(mint: Mint, live: LiveState, monke
 
 def test_memory_is_bounded(mint: Mint, live: LiveState, monkeypatch: pytest.MonkeyPatch) -> None:
     """T117: a publisher with very many tokens costs a verifier a bounded amount."""
-    monkeypatch.setattr("keyless.verifier.verifier.MAX_REMEMBERED", 3)
+    monkeypatch.setattr("keyless.verifier.proven.MAX_REMEMBERED", 3)
     verifier = make(mint, introspection=live)
     for number in range(10):
         verifier.verify(mint.token(jti=f"jti-{number}"))
 
-    assert len(verifier._remembered) == 3
+    assert len(verifier._proven.by_token) == 3
 
 
 def test_keys_come_from_the_issuers_own_address(mint: Mint, live: LiveState) -> None:

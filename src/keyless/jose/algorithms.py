@@ -5,12 +5,17 @@ There is no `none` and no HMAC here, so no setting can turn them on (V04, T01, T
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
 
 from keyless.errors import InvalidSignatureError
 
@@ -33,6 +38,7 @@ _ECDSA: Final[dict[str, tuple[str, ec.ECDSA, int]]] = {
     "ES384": ("secp384r1", ec.ECDSA(hashes.SHA384()), 48),
     "ES512": ("secp521r1", ec.ECDSA(hashes.SHA512()), 66),
 }
+_ES256_PREHASHED: Final = ec.ECDSA(Prehashed(hashes.SHA256()))
 _EDDSA: Final = frozenset({"EdDSA", "Ed25519"})  # RFC 9864 renames the first to the second
 
 ALGORITHMS: Final = frozenset(_RSA) | frozenset(_ECDSA) | _EDDSA
@@ -94,6 +100,25 @@ def sign(algorithm: str, key: PrivateKeyMaterial, signing_input: bytes) -> bytes
     if algorithm in _EDDSA and isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(signing_input)
     raise ValueError(f"this key cannot sign {algorithm}")
+
+
+def verify_es256_low_s(key: PublicKeyMaterial, signing_input: bytes, signature: bytes) -> None:
+    """Check an ES256 signature that has the one spelling `sign` writes; what `verify_signature` does, and quicker.
+
+    Raises:
+        InvalidSignatureError: It does not verify, has its other spelling, or the key is not a P-256 key.
+    """
+    if len(signature) == 64 and isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+        s = int.from_bytes(signature[32:], "big")
+        if s > P256_ORDER // 2:
+            raise InvalidSignatureError("the signature is not in its one accepted form")
+        try:
+            der = encode_dss_signature(int.from_bytes(signature[:32], "big"), s)
+            key.verify(der, sha256(signing_input).digest(), _ES256_PREHASHED)
+            return
+        except (InvalidSignature, ValueError):
+            pass
+    raise InvalidSignatureError("the signature does not verify")
 
 
 def has_low_s(signature: bytes) -> bool:

@@ -55,6 +55,7 @@ class KeySet:
 
     keys: tuple[PublicKey, ...]
     _by_kid: Mapping[str, tuple[PublicKey, ...]] = field(repr=False)
+    _fitting: dict[tuple[str, str], tuple[PublicKey, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, keys: Iterable[PublicKey]) -> KeySet:
@@ -71,12 +72,19 @@ class KeySet:
         """Return the key ids in the set."""
         return frozenset(self._by_kid)
 
+    def __contains__(self, kid: str) -> bool:
+        """Tell whether the set has a key of that id."""
+        return kid in self._by_kid
+
     def find(self, kid: str, algorithm: str | None = None) -> tuple[PublicKey, ...]:
         """Return the keys of that id, at most four; with `algorithm` only those that fit it."""
-        found = self._by_kid.get(kid, ())
         if algorithm is None:
-            return found
-        return tuple(key for key in found if key.fits(algorithm))
+            return self._by_kid.get(kid, ())
+        if (fitting := self._fitting.get((kid, algorithm))) is None:
+            fitting = tuple(key for key in self._by_kid.get(kid, ()) if key.fits(algorithm))
+            if fitting:  # nothing is remembered of names that a token made up
+                self._fitting[kid, algorithm] = fitting
+        return fitting
 
 
 def _member(jwk: Mapping[str, object], name: str) -> str:

@@ -17,6 +17,7 @@ from keyless.server.doors.auth_check import AuthCheckDoor
 from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
+from keyless.server.doors.feed import FeedDoor
 from keyless.server.doors.http import Door
 from keyless.server.doors.introspect import IntrospectDoor
 from keyless.server.doors.late import LateDoor
@@ -161,6 +162,7 @@ class TokenService:
         self.inside = Router(
             {
                 "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
+                "/oauth/feed": {"GET": FeedDoor(self.store, self.store, profile=profile)},
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks)},

@@ -6,9 +6,10 @@ list of spellings can neither be escaped nor grow. Pure: keys and time are argum
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, replace
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from keyless.errors import (
     AudienceMismatchError,
@@ -20,9 +21,9 @@ from keyless.errors import (
     ResourceSyntaxError,
     UnknownKeyError,
 )
-from keyless.jose.algorithms import has_low_s, verify_signature
+from keyless.jose.algorithms import verify_es256_low_s
 from keyless.jose.claims import numeric_date, require_text
-from keyless.jose.compact import CompactJws, parse_compact
+from keyless.jose.compact import b64url_decode
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import KeySet
 from keyless.oidc.id_token import check_header
@@ -43,24 +44,13 @@ MAX_ACCESS_TOKEN_CHARS: Final = 8 * 1024
 MAX_LIFETIME_SECONDS: Final = 3600  # D7: never above, so a longer one was not issued by our rules
 CLOCK_SKEW_SECONDS: Final = 60  # for `iat` only: a resource server's clock may be behind ours; expiry has no grace
 
-_MADE_HERE: Final = object()
 _TYPES: Final = frozenset({ACCESS_TOKEN_TYP})
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedAccessToken:
-    """Hold an access token whose signature, issuer, audience and time are proven.
-
-    Only `verify_access_token` makes one. That it has not been revoked since is not proven here; a `Verifier` asks.
-    Times are Unix seconds. `resource` is the one target the token is good for, `operations` what it may do there, and
-    `ci_issuer` with `ci_subject` the CI job it was issued to. `also` is empty but for the packages that a registry's
-    tool publishes with one token and cannot name beforehand.
-    """
-
+class _Proven(NamedTuple):
     publisher_id: str
     resource: Resource
     operations: frozenset[str]
-    subject: str
     issuer: str
     audience: str
     jti: str
@@ -70,11 +60,38 @@ class VerifiedAccessToken:
     ci_subject: str
     kid: str
     also: frozenset[Resource]
-    _made_here: InitVar[object]  # not a field, so `dataclasses.replace` cannot pass it on to a wider copy
+    also_publishers: frozenset[str]
 
-    def __post_init__(self, _made_here: object) -> None:
-        if _made_here is not _MADE_HERE:
-            raise TypeError("only keyless.verifier.access_token.verify_access_token makes a VerifiedAccessToken")
+
+class VerifiedAccessToken(_Proven):
+    """Hold an access token whose signature, issuer, audience and time are proven.
+
+    Only `verify_access_token` makes one. That it has not been revoked since is not proven here; a `Verifier` asks.
+    Times are Unix seconds. `resource` is the one target the token is good for, `operations` what it may do there, and
+    `ci_issuer` with `ci_subject` the CI job it was issued to. `also` is empty but for the packages that a registry's
+    tool publishes with one token and cannot name beforehand; `also_publishers` are those of the packages.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Refuse: what was not proven is not one of these."""
+        raise TypeError("only keyless.verifier.access_token.verify_access_token makes a VerifiedAccessToken")
+
+    _make = _replace = __new__  # type: ignore[assignment]  # the other two ways to make a named tuple
+
+    def __copy__(self) -> Self:
+        """Return the same object: it cannot change."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Return the same object: it cannot change."""
+        return self
+
+    @property
+    def subject(self) -> str:
+        """Return the `sub` claim: the publisher as a URN."""
+        return SUBJECT_PREFIX + self.publisher_id
 
     def allows(self, operation: str, resource: Resource) -> bool:
         """Tell whether the token is good for this operation on this resource."""
@@ -82,7 +99,8 @@ class VerifiedAccessToken:
 
     def narrowed_to(self, operations: Iterable[str]) -> VerifiedAccessToken:
         """Return the same token with no other operations than these; it never gains one."""
-        return replace(self, operations=self.operations.intersection(operations), _made_here=_MADE_HERE)
+        publisher_id, resource, held, *rest = self
+        return tuple.__new__(VerifiedAccessToken, (publisher_id, resource, held.intersection(operations), *rest))
 
 
 def access_token_claims(
@@ -98,12 +116,13 @@ def access_token_claims(
     ci_issuer: str,
     ci_subject: str,
     prefix: str,
-    also: Sequence[Resource] = (),
+    also: Sequence[tuple[Resource, str]] = (),
 ) -> dict[str, object]:
     """Return the claims of an access token; the service signs them and `verify_access_token` reads them.
 
     `prefix` is what the service will put before the token. It is signed too, so no other can stand there: where two
-    prefixes are in use, one token would otherwise have two spellings (D6).
+    prefixes are in use, one token would otherwise have two spellings (D6). `also` are further packages, each with the
+    id of its publisher.
     """
     claims: dict[str, object] = {
         "iss": issuer,
@@ -120,27 +139,55 @@ def access_token_claims(
         "prefix": prefix,
     }
     if also:
-        claims["also"] = [str(resource) for resource in also]
+        claims["also"] = [str(resource) for resource, _ in also]
+        claims["also_by"] = [publisher_id for _, publisher_id in also]
     return claims
 
 
-def _read_unverified(token: str, prefixes: Sequence[str]) -> tuple[str, CompactJws, str, str]:
-    if len(token) > MAX_ACCESS_TOKEN_CHARS:
-        raise MalformedTokenError(f"the token is longer than {MAX_ACCESS_TOKEN_CHARS} characters")
-    prefix = next((prefix for prefix in prefixes if token.startswith(prefix)), None)
-    if prefix is None:
-        raise MalformedTokenError("the token has none of the prefixes in use")
-    jws = parse_compact(token[len(prefix) :], max_chars=MAX_ACCESS_TOKEN_CHARS)
-    return prefix, jws, *check_header(jws.unverified_header, types=_TYPES)
+class UnverifiedAccessToken(NamedTuple):
+    """Hold the parts of an access token that nobody has proven yet."""
+
+    prefix: str
+    kid: str
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
 
 
-def unverified_key_id(token: str, prefixes: Sequence[str] = PREFIXES) -> str:
-    """Return the `kid` that a token names, to look the key up; nothing is proven.
+@lru_cache(maxsize=64)
+def _read_header(segment: bytes) -> str:
+    """Return the `kid` of a header that is an access token's; the tokens of one key share theirs to the byte."""
+    header = parse_json_object(b64url_decode(segment))
+    algorithm, kid = check_header(header, types=_TYPES)
+    if algorithm != ACCESS_TOKEN_ALGORITHM or header.get("typ") != ACCESS_TOKEN_TYP:
+        raise InvalidSignatureError(f"an access token is signed with {ACCESS_TOKEN_ALGORITHM}")
+    return kid
+
+
+def read_access_token(token: str, prefixes: Sequence[str] = PREFIXES) -> UnverifiedAccessToken:
+    """Take a token apart and find which key it names, to look that up; nothing is proven.
 
     Raises:
-        MalformedTokenError: The token has not the shape of an access token.
+        MalformedTokenError: It has not the one spelling of an access token.
+        InvalidSignatureError: It is signed in another way than ours.
     """
-    return _read_unverified(token, prefixes)[3]
+    if len(token) > MAX_ACCESS_TOKEN_CHARS:
+        raise MalformedTokenError(f"the token is longer than {MAX_ACCESS_TOKEN_CHARS} characters")
+    for prefix in prefixes:
+        if token.startswith(prefix):
+            break
+    else:
+        raise MalformedTokenError("the token has none of the prefixes in use")
+    if not token.isascii():
+        raise MalformedTokenError("the token is not ASCII")
+    body = token[len(prefix) :].encode()
+    segments = body.split(b".", 3)
+    if len(segments) != 3 or b"" in segments:
+        raise MalformedTokenError("a signed token has exactly three segments, and none is empty")
+    header, payload, signature = segments
+    kid = _read_header(header)
+    parts = (prefix, kid, b64url_decode(payload), body[: -1 - len(signature)], b64url_decode(signature))
+    return tuple.__new__(UnverifiedAccessToken, parts)
 
 
 def verify_access_token(
@@ -160,74 +207,112 @@ def verify_access_token(
         UnknownKeyError: The key set has no such key; with a cached set, fetch it anew before giving up.
         TokenError: The token is not acceptable; subclasses say why.
     """
-    prefix, jws, algorithm, kid = _read_unverified(token, prefixes)
-    if algorithm != ACCESS_TOKEN_ALGORITHM or jws.unverified_header.get("typ") != ACCESS_TOKEN_TYP:
-        raise InvalidSignatureError(f"an access token is signed with {ACCESS_TOKEN_ALGORITHM}")
-    if not has_low_s(jws.signature):
-        raise InvalidSignatureError("the signature is not in its one accepted form")
-    if not keys.find(kid):
-        raise UnknownKeyError("the token's key is not among the service's keys")
-    fitting = keys.find(kid, algorithm)
-    if not fitting:
-        raise InvalidSignatureError("the token's key does not fit its algorithm")
-    verify_signature(algorithm, fitting[0].material, jws.signing_input, jws.signature)
+    return prove_access_token(read_access_token(token, prefixes), keys=keys, issuer=issuer, audience=audience, now=now)
 
-    claims = parse_json_object(jws.unverified_payload)
-    if claims.get("iss") != issuer:
+
+def prove_access_token(
+    token: UnverifiedAccessToken, *, keys: KeySet, issuer: str, audience: str | None, now: float
+) -> VerifiedAccessToken:
+    """Prove what `read_access_token` took apart; see `verify_access_token`."""
+    prefix, kid, payload, signing_input, signature = token
+    fitting = keys.find(kid, ACCESS_TOKEN_ALGORITHM)
+    if not fitting:
+        if kid in keys:
+            raise InvalidSignatureError("the token's key does not fit its algorithm")
+        raise UnknownKeyError("the token's key is not among the service's keys")
+    verify_es256_low_s(fitting[0].material, signing_input, signature)
+
+    (
+        token_issuer, token_audience, publisher_id, jti, issued_at, expires_at, path, scope, ci_issuer, ci_subject,
+        token_prefix, also, also_publishers,
+    ) = _read_claims(payload)  # fmt: skip
+    if token_issuer != issuer:
         raise InvalidClaimError("the token was issued by another service", claim="iss")
-    if claims.get("prefix") != prefix:
+    if token_prefix != prefix:
         raise InvalidClaimError("the token stands behind another prefix than it was issued with", claim="prefix")
-    token_audience = require_text(claims, "aud")
     if audience is not None and token_audience != audience:
         raise AudienceMismatchError("the token is meant for another resource server", claim="aud")
-    issued_at, expires_at = _check_lifetime(claims, now)
+    _check_lifetime(issued_at, expires_at, now)
     try:
-        resource = parse_resource(require_text(claims, "resource"))
+        resource = _parse_resource(path)
     except ResourceSyntaxError:
         raise InvalidClaimError("the token's resource is not one", claim="resource") from None
-    operations = frozenset(require_text(claims, "scope").split(" "))
+    operations = _parse_scope(scope)
+    fields = (
+        publisher_id, resource, operations, issuer, token_audience, jti, issued_at,
+        expires_at, ci_issuer, ci_subject, kid, also, also_publishers,
+    )  # fmt: skip
+    return tuple.__new__(VerifiedAccessToken, fields)
+
+
+_TEXT: Final = r"[ !#-\[\]-~]+"  # visible ASCII that JSON writes as it is
+_SECONDS: Final = r"(0|[1-9][0-9]{0,11})"
+# A payload as `access_token_claims` is written down when no text of it needs an escape. What is not so is read as JSON;
+# what is, means the same as JSON, and is read in a third of the time: a resource server does it for every new token.
+_WRITTEN: Final = re.compile(
+    rf'\{{"iss":"({_TEXT})","aud":"({_TEXT})","sub":"{SUBJECT_PREFIX}(?P<id>{_TEXT})","client_id":"(?P=id)",'
+    rf'"jti":"({_TEXT})","iat":{_SECONDS},"exp":{_SECONDS},"resource":"({_TEXT})","scope":"({_TEXT})",'
+    rf'"ci_iss":"({_TEXT})","ci_sub":"({_TEXT})","prefix":"({_TEXT})"\}}'
+).fullmatch
+# iss, aud, client_id, jti, iat, exp, resource, scope, ci_iss, ci_sub, prefix, also, also_by
+_Claims: TypeAlias = tuple[str, str, str, str, int, int, str, str, str, str, str, frozenset[Resource], frozenset[str]]
+
+
+def _read_claims(payload: bytes) -> _Claims:
+    if (match := _WRITTEN(payload.decode("latin-1"))) is None:
+        return _read_json_claims(payload)
+    iss, aud, client_id, jti, iat, exp, resource, scope, ci_iss, ci_sub, prefix = match.groups()
+    return iss, aud, client_id, jti, int(iat), int(exp), resource, scope, ci_iss, ci_sub, prefix, _NONE, _NOBODY
+
+
+def _read_json_claims(payload: bytes) -> _Claims:
+    claims = parse_json_object(payload)
+    iss, aud, client_id, jti, resource, scope, ci_iss, ci_sub, prefix = (
+        require_text(claims, name)
+        for name in ("iss", "aud", "client_id", "jti", "resource", "scope", "ci_iss", "ci_sub", "prefix")
+    )
+    if require_text(claims, "sub") != SUBJECT_PREFIX + client_id:
+        raise InvalidClaimError("the token's subject is not its publisher", claim="sub")
+    iat, exp = numeric_date(claims, "iat", required=True), numeric_date(claims, "exp", required=True)
+    if not isinstance(iat, int) or not isinstance(exp, int):
+        raise InvalidClaimError("the token's times are not whole seconds", claim="exp")
+    also, also_by = _read_also(claims)
+    return iss, aud, client_id, jti, iat, exp, resource, scope, ci_iss, ci_sub, prefix, also, also_by
+
+
+# The texts are signed by the service, so there are no more of them than it has resources.
+_parse_resource: Final = lru_cache(maxsize=1024)(parse_resource)
+_NONE: Final[frozenset[Resource]] = frozenset()
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+
+@lru_cache(maxsize=64)
+def _parse_scope(text: str) -> frozenset[str]:
+    operations = frozenset(text.split(" "))
     if not operations <= OPERATIONS:
         raise InvalidClaimError("the token's scope holds an unknown word", claim="scope")
-    publisher_id = require_text(claims, "client_id")
-    subject = require_text(claims, "sub")
-    if subject != SUBJECT_PREFIX + publisher_id:
-        raise InvalidClaimError("the token's subject is not its publisher", claim="sub")
-    return VerifiedAccessToken(
-        publisher_id=publisher_id,
-        resource=resource,
-        operations=operations,
-        subject=subject,
-        issuer=issuer,
-        audience=token_audience,
-        jti=require_text(claims, "jti"),
-        issued_at=issued_at,
-        expires_at=expires_at,
-        ci_issuer=require_text(claims, "ci_iss"),
-        ci_subject=require_text(claims, "ci_sub"),
-        kid=kid,
-        also=_read_also(claims),
-        _made_here=_MADE_HERE,
-    )
+    return operations
 
 
-def _read_also(claims: Mapping[str, object]) -> frozenset[Resource]:
-    paths = claims.get("also", [])
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise InvalidClaimError("the claim 'also' is not a list of resources", claim="also")
+def _read_also(claims: Mapping[str, object]) -> tuple[frozenset[Resource], frozenset[str]]:
+    paths, publishers = claims.get("also", []), claims.get("also_by", [])
+    if (
+        not isinstance(paths, list)
+        or not isinstance(publishers, list)
+        or len(paths) != len(publishers)
+        or not all(isinstance(text, str) and text for text in (*paths, *publishers))
+    ):
+        raise InvalidClaimError("the claim 'also' is not a list of resources with their publishers", claim="also")
     try:
-        return frozenset(parse_resource(path) for path in paths)
+        return frozenset(parse_resource(path) for path in paths), frozenset(publishers)
     except ResourceSyntaxError:
         raise InvalidClaimError("the claim 'also' is not a list of resources", claim="also") from None
 
 
-def _check_lifetime(claims: Mapping[str, object], now: float) -> tuple[int, int]:
-    issued_at, expires_at = numeric_date(claims, "iat", required=True), numeric_date(claims, "exp", required=True)
-    if not isinstance(issued_at, int) or not isinstance(expires_at, int):
-        raise InvalidClaimError("the token's times are not whole seconds", claim="exp")
+def _check_lifetime(issued_at: int, expires_at: int, now: float) -> None:
     if not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS:
         raise InvalidClaimError(f"the token's lifetime is not 1-{MAX_LIFETIME_SECONDS} s", claim="exp")
     if now >= expires_at:
         raise ExpiredTokenError(f"the token expired {now - expires_at:.0f} s ago", claim="exp")
     if issued_at > now + CLOCK_SKEW_SECONDS:
         raise ImmatureTokenError("the token was issued in the future", claim="iat")
-    return issued_at, expires_at

@@ -1,4 +1,4 @@
-"""Keep-alive connections to one address: a question per request needs no new connection each time.
+"""Keep-alive connections to one endpoint of the token service: a question needs no new connection each time.
 
 Standard library only. The deadline of each question bounds every socket operation of it.
 """
@@ -20,7 +20,7 @@ from keyless.http.deadline import Deadline, DeadlineExceededError, DeadlineSocke
 from keyless.http.url import is_loopback, parse_url, require_secure
 
 MAX_IDLE: Final = 16  # a resource server's worker threads; more open one for the moment
-MAX_ANSWER_BYTES: Final = 64 * 1024
+MAX_ANSWER_BYTES: Final = 256 * 1024  # a page of the feed; an answer about one token has 1 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,20 @@ class Answer:
 
 
 class Connections:
-    """POST to one URL over a small pool of connections.
+    """Ask one URL over a small pool of connections.
 
     Args:
         url: https, or http to this machine or to a host of `KEYLESS_INSECURE_HTTP_HOSTS`.
+        what: The endpoint's name, for messages.
         timeout_seconds: For one question, connecting included.
 
     Raises:
         ConfigurationError: The URL cannot be used.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._url: Final = parse_url(url, name="the introspection URL")
+    def __init__(self, url: str, what: str, *, timeout_seconds: float) -> None:
+        self._url: Final = parse_url(url, name=f"the URL of the {what}")
+        self._where: Final = f"the {what} at {self._url.authority}"
         require_secure(self._url, environ=os.environ)
         self._timeout_seconds: Final = timeout_seconds
         self._lock: Final = threading.Lock()
@@ -57,15 +59,25 @@ class Connections:
         Raises:
             TransportError: No usable answer came in time.
         """
-        deadline = Deadline(self._timeout_seconds)
-        where = f"the introspection endpoint at {self._url.authority}"
+        return self._ask("POST", self._url.target, body, headers)
+
+    def get(self, query: str, headers: Mapping[str, str]) -> Answer:
+        """Ask with a query string, percent-encoded, and read the answer.
+
+        Raises:
+            TransportError: No usable answer came in time.
+        """
+        return self._ask("GET", f"{self._url.target}?{query}", None, headers)
+
+    def _ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        deadline, where = Deadline(self._timeout_seconds), self._where
         try:
             if (sock := self._take_idle()) is not None:
                 try:
-                    return self._converse(sock, body, headers, deadline)
+                    return self._converse(sock, method, target, body, headers, deadline)
                 except (http.client.RemoteDisconnected, ConnectionError):
                     pass  # the server closed an idle connection; a new one tells whether it is there
-            return self._converse(self._open(deadline), body, headers, deadline)
+            return self._converse(self._open(deadline), method, target, body, headers, deadline)
         except DeadlineExceededError:
             raise TransportError(f"{where} gave no answer in {self._timeout_seconds:g} s", retryable=True) from None
         except ssl.SSLError as error:
@@ -90,16 +102,25 @@ class Connections:
             return connect(addresses, deadline)
         return tls.connect_trusted(lambda: connect(addresses, deadline), self._url.host, deadline)
 
-    def _converse(self, sock: socket.socket, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
+    def _converse(
+        self,
+        sock: socket.socket,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+    ) -> Answer:
         reusable = False
         try:
             connection = http.client.HTTPConnection(self._url.host, self._url.port)
             connection.sock = DeadlineSocket(sock, deadline)
-            connection.putrequest("POST", self._url.target, skip_host=True)
+            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", self._url.authority)
             for name, value in headers.items():
                 connection.putheader(name, value)
-            connection.putheader("Content-Length", str(len(body)))
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             with connection.getresponse() as response:
                 content = response.read(MAX_ANSWER_BYTES + 1)

@@ -6,27 +6,18 @@ other token is refused (T106). No answer is an outage, neither a refusal nor a p
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from keyless.errors import (
-    InvalidClaimError,
-    MalformedTokenError,
-    RevokedTokenError,
-    TransportError,
-    UnavailableError,
-)
-from keyless.jose.json import parse_json_object
+from keyless.errors import InvalidClaimError, RevokedTokenError, TransportError, UnavailableError
 from keyless.secret import Secret
 from keyless.verifier.access_token import VerifiedAccessToken
-from keyless.verifier.connections import Answer, Connections
+from keyless.verifier.connections import Connections
+from keyless.verifier.inside import DEFAULT_TIMEOUT_SECONDS, basic, read_members
 
-DEFAULT_TIMEOUT_SECONDS: Final = 5.0
-DEFAULT_RETRY_SECONDS: Final = 5.0
-MAX_RETRY_SECONDS: Final = 300.0
+_WHAT: Final = "introspection endpoint"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -48,10 +39,8 @@ class Introspection:
     def __init__(
         self, url: str, name: str, credential: Secret, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> None:
-        self._connections: Final = Connections(url, timeout_seconds=timeout_seconds)
-        # Percent-encoded first (RFC 6749 section 2.3.1); names and credentials of ours are unchanged by it.
-        pair = f"{quote(name, safe='')}:{quote(credential.reveal(), safe='')}"
-        self._authorization: Final = Secret("Basic " + base64.b64encode(pair.encode()).decode("ascii"))
+        self._connections: Final = Connections(url, _WHAT, timeout_seconds=timeout_seconds)
+        self._authorization: Final = basic(name, credential)
 
     def check(self, token: str, verified: VerifiedAccessToken) -> VerifiedAccessToken:
         """Return the verified token if it stands at this moment, with no more operations than the service grants now.
@@ -102,29 +91,4 @@ class Introspection:
             )
         except TransportError as error:
             raise UnavailableError(f"a token cannot be checked now: {error.message}") from error
-        if answer.status != 200:
-            raise _failed(answer)
-        try:
-            return parse_json_object(answer.body)
-        except MalformedTokenError:
-            raise UnavailableError("the introspection endpoint did not answer in JSON") from None
-
-
-def _failed(answer: Answer) -> UnavailableError:
-    if answer.status in {401, 403}:
-        # Our own credential is wrong. Whoever sent the token can do nothing about it.
-        _log.error("the introspection endpoint refuses this resource server's credential (HTTP %d)", answer.status)
-        return UnavailableError(
-            "the introspection endpoint refuses this resource server's credential",
-            hint="Set the credential that `keyless trust resource-server add` printed.",
-        )
-    return UnavailableError(
-        f"the introspection endpoint answered HTTP {answer.status}", retry_after=_retry_after(answer.retry_after)
-    )
-
-
-def _retry_after(value: str) -> float:
-    """Return the seconds of a `Retry-After` header; its other form, a date, counts as absent."""
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return min(max(float(value), 1.0), MAX_RETRY_SECONDS)
-    return DEFAULT_RETRY_SECONDS
+        return read_members(answer, _WHAT)

@@ -69,7 +69,7 @@ class KeyCache:
         if (held := self._held) is None:
             return None
         keys, asked_at = held
-        return keys if kid in keys.kids and self._monotonic() - asked_at < max_age_seconds else None
+        return keys if kid in keys and self._monotonic() - asked_at < max_age_seconds else None
 
     def _refresh(self, *, wait: bool) -> bool:
         """Fetch once, or wait for the fetch under way; return True if this call fetched and succeeded."""

@@ -7,24 +7,14 @@ On the inside listener only. A resource server learns of tokens that are meant f
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from typing import Protocol
 
 from keyless.errors import RequestError
-from keyless.secret import Secret
 from keyless.server.doors.errors import ErrorProfile, send_error
 from keyless.server.doors.http import Receive, Scope, Send, caller_of, header, read_body, send_json
+from keyless.server.doors.resource_server import ResourceServers, authenticate, refuse_stranger
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.token_request import MAX_BODY_BYTES, read_members
 from keyless.verifier.access_token import VerifiedAccessToken
-
-
-class ResourceServers(Protocol):
-    """Who may ask."""
-
-    def resource_server_audience(self, name: str, credential: Secret) -> str | None:
-        """Return the audience of the resource server with this name and credential, or `None`."""
 
 
 class IntrospectDoor:
@@ -40,15 +30,9 @@ class IntrospectDoor:
         caller = caller_of(scope)
         try:
             body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES)
-            audience = await asyncio.to_thread(self._authenticate, header(scope, b"authorization"))
+            audience = await asyncio.to_thread(authenticate, scope, self._servers)
             if audience is None:
-                await send_json(
-                    send,
-                    401,
-                    {"error": "invalid_client", "error_description": "the resource server's credential is wrong"},
-                    request_id=caller.request_id,
-                    headers=[(b"www-authenticate", b'Basic realm="keyless introspection"')],
-                )
+                await refuse_stranger(send, request_id=caller.request_id)
                 return
             token = read_members(header(scope, b"content-type"), body).get("token")
             if not token:
@@ -59,16 +43,6 @@ class IntrospectDoor:
             return
         content = {"active": False} if verified is None else _active(verified)
         await send_json(send, 200, content, request_id=caller.request_id)
-
-    def _authenticate(self, authorization: str) -> str | None:
-        scheme, _, encoded = authorization.partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            name, _, credential = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            return None
-        return self._servers.resource_server_audience(name, Secret(credential))
 
 
 def _active(token: VerifiedAccessToken) -> dict[str, object]:

@@ -170,9 +170,11 @@ class ExchangeService:
             raise
         together = (publisher, *companions)
         ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, *(p.ttl_seconds or terms.ttl_seconds for p in together))
+        # Never longer than its publisher: who checks it offline is told by no event that the publisher's time came.
+        ttl_seconds = min([ttl_seconds, *(p.expires_at - now for p in together if p.expires_at is not None)])
         jti = new_jti(now)
         scope = " ".join(operations)
-        also = [companion.resource for companion in companions]
+        also = [(companion.resource, companion.id) for companion in companions]
         access_token = self._sign(token, publisher, resource, also, jti, operations, now, now + ttl_seconds)
         mode = replay_of(together, terms.replay or token.issuer.replay)
         grant = Grant(
@@ -209,7 +211,7 @@ class ExchangeService:
         token: VerifiedIdToken,
         publisher: Publisher,
         resource: Resource,
-        also: Sequence[Resource],
+        also: Sequence[tuple[Resource, str]],
         jti: str,
         operations: Sequence[Operation],
         issued_at: int,

@@ -36,6 +36,7 @@ from keyless.server.store import issuer_keys, resource_servers, tokens
 from keyless.server.store.audit_keeping import AuditKeeping
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
+from keyless.server.store.feed import FeedPage, purge_feed, read_feed
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
 from keyless.server.store.mint import BatchWriter
 from keyless.server.store.pinning import BUMP_TRUST
@@ -197,11 +198,18 @@ class Store:
         gone = 0
         while True:
             with self._writing(alone=False) as cursor:
-                count = tokens.purge_expired(cursor, int(self.clock() if now is None else now))
+                at = int(self.clock() if now is None else now)
+                count = tokens.purge_expired(cursor, at)
+                purge_feed(cursor, at)
             gone += count
             if count < tokens.PURGE_ROWS:
                 return gone
             time.sleep(0)  # let a waiting exchange take the lock
+
+    def feed(self, audience: str, cursor: str | None) -> FeedPage:
+        """Return a page of what was withdrawn since a cursor, for a resource server's tokens."""
+        with self._reading() as connection:
+            return read_feed(connection, audience, cursor, int(self.clock()))
 
     def checkpoint(self) -> None:
         """Do what the engine needs done every second or so, aside from all others. Call it from a worker thread."""

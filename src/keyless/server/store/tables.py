@@ -265,6 +265,19 @@ replay_use = Table(
     sqlite_with_rowid=False,
 )
 
+# Written by triggers (migration 0006): something changed about a subject; what is true of it is in the other tables.
+feed = Table(
+    "feed",
+    metadata,
+    Column("sequence", Number, primary_key=True, nullable=False, autoincrement=False),
+    Column("mark", Text, nullable=False),  # tells two rows of one number apart, after a backup was restored
+    Column("at", Number, nullable=True),  # set by housekeeping
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("audience", Text, nullable=True),  # NULL: every resource server's
+    sqlite_strict=True,
+)
+
 signing_key = Table(
     "signing_key",
     metadata,
