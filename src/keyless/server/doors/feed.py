@@ -53,12 +53,13 @@ class FeedDoor:
             "cursor": page.cursor,
             "snapshot": page.snapshot,
             "more": page.more,
-            "entries": [_entry(entry) for entry in page.entries],
+            "entries": [entry_members(entry) for entry in page.entries],
         }
         await send_json(send, 200, content, request_id=request_id)
 
 
-def _entry(entry: FeedEntry) -> dict[str, object]:
+def entry_members(entry: FeedEntry) -> dict[str, object]:
+    """Return an entry as it goes over the wire."""
     content: dict[str, object] = {"kind": entry.kind, "id": entry.subject, "live": entry.live}
     if entry.kind == "publisher" and entry.live:
         content |= {"resource": entry.resource, "scope": entry.operations}

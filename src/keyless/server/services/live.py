@@ -63,7 +63,7 @@ class LiveTokens:
         state = self._store.token_state(verified.jti)
         if state is None or not state.live:
             raise RevokedTokenError("the token was withdrawn")
-        return verified
+        return verified.narrowed_to(state.operations.split(" "))  # a publisher that was narrowed narrows its tokens
 
     def introspect(self, token: str, *, audience: str) -> VerifiedAccessToken | None:
         """Return the token as `check` does, or `None` whatever is wrong with it (RFC 7662 section 2.2).

@@ -6,9 +6,10 @@ order in which transactions end. They live for two hours: what was withdrawn bef
 
 from __future__ import annotations
 
-from keyless.server.store.connection import Connection, Cursor
 from dataclasses import dataclass
 from typing import Final
+
+from keyless.server.store.connection import Connection, Cursor
 
 MAX_ENTRIES: Final = 250
 """Of one page; the answer stays below 256 KiB."""

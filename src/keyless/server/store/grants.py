@@ -154,6 +154,7 @@ class TokenState:
     resource_active: bool  # and its namespace
     as_of: int
     all_locked: bool = False  # the switch that stops everything (T109)
+    operations: str = ""  # what the publisher may do now, separated by spaces
 
     @property
     def live(self) -> bool:

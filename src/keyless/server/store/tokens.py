@@ -27,7 +27,8 @@ SELECT t.publisher_id, t.resource, t.scope, t.audience, i.url, t.ci_subject, t.i
          WHERE x.jti = t.jti AND (xp.id IS NULL OR xp.enabled = 0 OR xp.expires_at <= ?
                                   OR xr.id IS NULL OR xr.state <> 'active' OR xn.state <> 'active'))
          THEN 1 ELSE 0 END,
-       (SELECT value FROM meta WHERE key = 'locked')
+       (SELECT value FROM meta WHERE key = 'locked'),
+       p.operations
 FROM token t
 LEFT JOIN publisher p ON p.id = t.publisher_id
 LEFT JOIN issuer i ON i.id = t.issuer_id
@@ -50,7 +51,7 @@ def read_token_state(connection: Connection, jti: str, now: int) -> TokenState |
     row = connection.execute(_STATE, (now, now, jti)).fetchone()
     if row is None:
         return None
-    *values, exists, enabled, issuer_enabled, active, locked = row
+    *values, exists, enabled, issuer_enabled, active, locked, operations = row
     publisher_id, resource, scope, audience, ci_issuer, ci_subject, issued_at, expires_at, revoked_at = values
     return TokenState(
         jti=jti,
@@ -69,6 +70,7 @@ def read_token_state(connection: Connection, jti: str, now: int) -> TokenState |
         resource_active=bool(active),
         as_of=now,
         all_locked=bool(locked),
+        operations=operations or "",
     )
 
 
