@@ -618,9 +618,9 @@ SERVICE = (
     ),
     Guard(
         "D6 T12",
-        "verifier/access_token.py",
-        "    if not has_low_s(jws.signature):",
-        "    if False:",
+        "jose/algorithms.py",
+        "        if s > P256_ORDER // 2:",
+        "        if False:",
         "verifier/test_access_token.py::test_second_ecdsa_spelling_is_refused",
     ),
     Guard(
@@ -702,4 +702,65 @@ SERVICE = (
     ),
 )
 
-GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE)
+# --- what resource servers are told ---------------------------------------------------------------------------------
+
+RESOURCE_SERVERS = (
+    Guard(
+        "T18",
+        "server/services/canonical_uri.py",
+        '    if any(segment in {".", ".."} for segment in segments) or "" in segments[:-1]:',
+        "    if False:",
+        "server/services/test_canonical_uri.py::test_trick_is_refused",
+    ),
+    Guard(
+        "T18",
+        "server/services/canonical_uri.py",
+        "    if any(char.isascii() for char in unicodedata.normalize",
+        "    if False and any(char.isascii() for char in unicodedata.normalize",
+        "server/services/test_canonical_uri.py::test_trick_is_refused",
+    ),
+    Guard(
+        "T18",
+        "server/services/forward_auth.py",
+        "    if len(values) != 1:  # one from the proxy",
+        "    if not values:  # one from the proxy",
+        "server/doors/test_auth_check.py::test_second_header_of_a_name_is_refused",
+    ),
+    Guard(
+        "V18 T90",
+        "server/services/forward_auth.py",
+        "    if rule.resources and {token.resource, *token.also}.isdisjoint(rule.resources_of(variables)):",
+        "    if False:",
+        "server/doors/test_auth_check.py::test_token_of_another_repository_is_403",
+    ),
+    Guard(
+        "V20 T91",
+        "server/services/live.py",
+        "        if state is None or not state.live:",
+        "        if False:",
+        "server/doors/test_auth_check.py::test_end_of_trust_counts_at_the_next_request",
+    ),
+    Guard(
+        "T106",
+        "server/store/feed.py",
+        "(audience IS NULL OR audience = ?)",
+        "(audience IS NULL OR audience <> ? OR 1 = 1)",
+        "server/store/test_feed.py::test_other_resource_servers_learn_nothing_of_it",
+    ),
+    Guard(
+        "V20 T91",
+        "verifier/withdrawals.py",
+        "            if not found.live:",
+        "            if False:",
+        "verifier/test_feed.py::test_what_was_withdrawn_is_refused_after_the_next_question",
+    ),
+    Guard(
+        "V20",
+        "verifier/feed.py",
+        "            if held is None or self._age(held) >= self._max_staleness:",
+        "            if held is None:",
+        "verifier/test_feed.py::test_old_news_counts_for_a_minute_and_not_longer",
+    ),
+)
+
+GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS)
