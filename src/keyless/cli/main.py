@@ -24,6 +24,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "trust": ("keyless.server.cli.trust", "say which CI jobs may publish to what"),
     "audit": ("keyless.server.cli.audit", "read the record of exchanges"),
     "keys": ("keyless.server.cli.keys", "list and rotate the service's signing keys"),
+    "db": ("keyless.server.cli.db", "upgrade, check, back up, restore and move the database"),
     "admin": ("keyless.server.cli.admin", "say who may manage trust, and sign in"),
     "demo": ("keyless.demo.cli", "watch the whole way of a token on this machine"),
 }

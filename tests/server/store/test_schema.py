@@ -13,12 +13,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from keyless.errors import ConfigurationError
+from keyless.resource import parse_resource
+from keyless.server.audit.verify import ChainReport
 from keyless.server.database_url import DatabaseLocation
-from keyless.server.store import migrations, open_store
+from keyless.server.store import Verdict, migrations, open_store
 from keyless.server.store.database import open_database
 from keyless.server.store.engine import admin_engine
 from keyless.server.store.schema import SCHEMA_VERSION
 from keyless.server.store.tables import metadata
+from tests.server.store.first_schema import fill, migrate
+from tests.server.store.world import World
+from tests.support.postgres import PostgresServer
 
 
 def test_a_new_database_is_private_to_its_owner(tmp_path: Path) -> None:
@@ -67,11 +72,48 @@ def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     open_store(path).close()
     connection = sqlite3.connect(path)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.execute("UPDATE meta SET value = 9999 WHERE key = 'oldest_schema'")
     connection.commit()
     connection.close()
 
     with pytest.raises(ConfigurationError, match="newer"):
         open_store(path)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_the_first_schema_is_upgraded_with_what_is_in_it(tmp_path: Path, postgres: PostgresServer, engine: str) -> None:
+    """D4: an upgrade keeps every row and the chains, and the service goes on with it."""
+    where: DatabaseLocation = tmp_path / "keyless.db"
+    if engine == "postgresql":
+        where = postgres.create(template="template0")
+    database = open_database(where)
+    migrate(database, "0001")
+    fill(database)
+
+    with open_store(where) as store:
+        issuer = store.issuer_by_url("https://token.actions.githubusercontent.com")
+        assert issuer is not None
+        found = store.publishers(parse_resource("acme/model"), issuer.id)
+        assert [(p.id, p.pins[0].value, p.conditions[0].values) for p in found] == [("pub_old", "11", ("acme/train",))]
+        assert store.verify_chain() == ChainReport(1, 1, ())
+        state = store.token_state("old")
+        assert state is not None
+        assert state.live
+        assert [key.kid for key in store.signing_keys("access-token")] == ["kid"]
+
+
+def test_a_release_goes_on_beside_a_newer_one_that_only_added(location: DatabaseLocation) -> None:
+    """D4: one version of overlap, so that replicas are replaced one after the other."""
+    world = World(location)
+    world.change("UPDATE alembic_version SET version_num = '0011'")
+    world.change("ALTER TABLE token ADD COLUMN something_new TEXT")
+
+    with open_store(location) as store:
+        assert store.commit([world.grant()])[0].verdict is Verdict.GRANTED
+    world.change("UPDATE meta SET value = 11 WHERE key = 'oldest_schema'")
+    with pytest.raises(ConfigurationError, match="newer"):
+        open_store(location)
+    world.close()
 
 
 @pytest.mark.parametrize("what", ["no directory", "a directory", "another file", "no permission"])

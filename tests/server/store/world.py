@@ -43,6 +43,16 @@ class World:
         self.publisher = self.add_publisher()
         self.numbers = count(1)
 
+    @classmethod
+    def on(cls, location: DatabaseLocation, other: World) -> World:
+        """Open a database that has what another world has."""
+        world = cls.__new__(cls)
+        world.clock, world.location, world.resource = other.clock, location, other.resource
+        world.store = open_store(location, clock=world.clock)
+        world.admin = Administration(world.store, actor="test")
+        world.publisher, world.numbers = other.publisher, other.numbers
+        return world
+
     @property
     def location_text(self) -> str:
         """Return what a setting names this database by."""

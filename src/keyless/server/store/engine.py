@@ -58,5 +58,13 @@ def _postgres_engine(database: Database, *, patient: bool) -> Engine:
         driver.autocommit = False
         return driver
 
-    # No pool: administration is rare, and a connection that was lost meanwhile is nobody's trouble.
-    return create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+    # Asked whether it is alive before each use: a server that was restarted meanwhile is nobody's trouble.
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=creator,
+        pool_size=2,
+        max_overflow=8,
+        pool_timeout=WRITE_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=300,
+    )

@@ -34,6 +34,7 @@ READ_SECONDS: Final = 1.0  # of a statement that an exchange waits for
 WRITE_SECONDS: Final = 3.0  # of a statement of a transaction that writes
 PATIENT_SECONDS: Final = 3600.0  # of maintenance: migrations, copies, checking the audit
 IDLE_IN_TRANSACTION_SECONDS: Final = 5  # after which the server gives up a client that went away holding locks
+LOCK_MILLISECONDS: Final = 2_000  # that maintenance waits for a lock: whoever asks after it waits behind it
 GRACE_SECONDS: Final = 1.0  # by which the server's own limit comes before ours: its errors say more
 MIN_RETRY_SECONDS: Final = 0.05  # after the first failure to connect; doubles
 MAX_RETRY_SECONDS: Final = 1.0
@@ -182,6 +183,7 @@ class Driver(psycopg.Connection[tuple[Any, ...]]):
             idle_seconds = IDLE_IN_TRANSACTION_SECONDS if seconds < PATIENT_SECONDS else 0  # 0: no limit
             settings = (
                 f"SET statement_timeout = {int(seconds * 1000)}",
+                f"SET lock_timeout = {LOCK_MILLISECONDS if seconds == PATIENT_SECONDS else 0}",
                 f"SET idle_in_transaction_session_timeout = '{idle_seconds}s'",
                 "SET default_transaction_isolation = 'read committed'",
                 f"SET default_transaction_read_only = {'on' if read_only else 'off'}",

@@ -56,7 +56,7 @@ class ListeningWatch:
         self._stale = True
         self._listening = False
         self._skew_seconds: float | None = None
-        self._wake, self._woken = socket.socketpair()
+        self._wake: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -96,25 +96,28 @@ class ListeningWatch:
         if self._closed:
             return
         self._closed = True
-        self._wake.send(b".")
-        if self._thread is not None:
+        if self._wake is not None and self._thread is not None:
+            self._wake.close()  # ends every wait of the thread
             self._thread.join()
-        self._wake.close()
-        self._woken.close()
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="keyless-listen", daemon=True)
+        self._wake, woken = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, args=(woken,), name="keyless-listen", daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
+    def _run(self, woken: socket.socket) -> None:
+        with woken:
+            self._keep_listening(woken.fileno())
+
+    def _keep_listening(self, woken: int) -> None:
         while not self._closed:
             try:
                 driver = self._database.open_driver(read_only=True, seconds=BEAT_SECONDS)
             except (psycopg.Error, UnavailableError, ConfigurationError):
-                select.select([self._woken], [], [], RETRY_SECONDS)
+                select.select([woken], [], [], RETRY_SECONDS)
                 continue
             try:
-                self._listen(driver)
+                self._listen(driver, woken)
             except psycopg.Error as error:
                 logger.warning("listening for changes of trust has to begin again: %s", type(error).__name__)
             except Exception:
@@ -124,7 +127,7 @@ class ListeningWatch:
                 self._stale = True
                 driver.close()
 
-    def _listen(self, driver: Driver) -> None:
+    def _listen(self, driver: Driver, woken: int) -> None:
         driver.execute(f"LISTEN {CHANNEL}".encode())
         # What was announced before is heard by nobody: ask once more, now that we listen.
         self._stale = True
@@ -133,8 +136,8 @@ class ListeningWatch:
             self._beat(driver)
             ends_at = time.monotonic() + BEAT_SECONDS
             while (left := ends_at - time.monotonic()) > 0:
-                readable, _, _ = select.select([driver.pgconn.socket, self._woken.fileno()], [], [], left)
-                if self._woken.fileno() in readable:
+                readable, _, _ = select.select([driver.pgconn.socket, woken], [], [], left)
+                if woken in readable:
                     return
                 if readable:
                     driver.pgconn.consume_input()

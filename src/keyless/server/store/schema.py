@@ -5,6 +5,7 @@ The version is read with one cheap query; Alembic and SQLAlchemy are imported on
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from contextlib import closing
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = "0010"
 """The newest revision in `migrations/versions`."""
+UPGRADE_ATTEMPTS: Final = 60  # about two minutes
+
+logger = logging.getLogger("keyless.server")
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -44,8 +48,8 @@ def ensure_sqlite_schema(database: SqliteDatabase) -> None:
     try:
         with closing(database.connect()) as connection:
             _enable_wal(connection)
-            version = schema_version(connection)
-        if _is_behind(database, version):
+            behind = _is_behind(database, connection)
+        if behind:
             _upgrade(database)
     except sqlite3.OperationalError as error:
         raise UnavailableError(f"database {database} cannot be opened: {error}") from error
@@ -64,9 +68,9 @@ def ensure_postgres_schema(database: PostgresDatabase) -> None:
 
     try:
         with closing(database.connect()) as connection:
-            version = schema_version(connection)
-        if _is_behind(database, version):
-            _upgrade(database)
+            behind = _is_behind(database, connection)
+        if behind:
+            _upgrade_online(database)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"database {database} has to be migrated to {SCHEMA_VERSION}, and this role may not do that: {error}",
@@ -76,13 +80,23 @@ def ensure_postgres_schema(database: PostgresDatabase) -> None:
         raise UnavailableError(f"database {database} cannot be opened: {error}") from None
 
 
-def _is_behind(database: Database, version: str | None) -> bool:
-    if version is not None and version > SCHEMA_VERSION:
+def _is_behind(database: Database, connection: Connection) -> bool:
+    """Tell whether there is something to migrate.
+
+    A database that a newer release migrated is used as it is, when that release says that ours can: it only added to
+    it. So replicas of two releases run beside each other while one replaces the other.
+    """
+    version = schema_version(connection)
+    if version is None or version <= SCHEMA_VERSION:
+        return version != SCHEMA_VERSION
+    found = connection.execute("SELECT value FROM meta WHERE key = 'oldest_schema'").fetchone()
+    if found is None or int(found[0]) > int(SCHEMA_VERSION):
         raise ConfigurationError(
             f"database {database} has schema version {version}, newer than this release knows ({SCHEMA_VERSION})",
             hint="Start the release that wrote it, or restore a backup made before that upgrade.",
         )
-    return version != SCHEMA_VERSION
+    logger.warning("the database has schema %s of a newer release; this one (%s) can go on", version, SCHEMA_VERSION)
+    return False
 
 
 def _enable_wal(connection: Connection) -> None:
@@ -102,6 +116,20 @@ def _enable_wal(connection: Connection) -> None:
                 hint="Put the database on a local disk.",
             )
         return
+
+
+def _upgrade_online(database: PostgresDatabase) -> None:
+    """Migrate beside a service that runs: who cannot have a table's lock soon gives up, and everybody else goes on."""
+    import psycopg  # noqa: PLC0415 - the driver is there: `database` is made of it
+
+    for attempt in range(1, UPGRADE_ATTEMPTS + 1):
+        try:
+            _upgrade(database)
+            return
+        except psycopg.errors.LockNotAvailable:
+            if attempt == UPGRADE_ATTEMPTS:
+                raise
+            time.sleep(1)
 
 
 def _upgrade(database: Database) -> None:

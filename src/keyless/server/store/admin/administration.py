@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from keyless.errors import ConfigurationError, UnavailableError
 from keyless.oidc.issuer import Issuer, PinnedKeys
@@ -306,3 +307,5 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         # `from None`: SQLAlchemy's message quotes the statement's parameters.
         raise UnavailableError(f"the database did not take the change: {error.orig}") from None
+    except PoolTimeoutError:
+        raise UnavailableError("too many changes are under way", retry_after=2) from None

@@ -5,6 +5,7 @@ Revision: 0007
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
@@ -41,6 +42,12 @@ FOR EACH STATEMENT EXECUTE FUNCTION keyless_append_only();
 
 def upgrade() -> None:
     """Add the index that contacts expire by; on PostgreSQL also triggers and storage settings."""
+    # The oldest release that can work with this schema, by the revision it knows. A later migration that only adds
+    # leaves it alone; one that takes away or changes what an older release uses has to raise it.
+    op.bulk_insert(
+        sa.table("meta", sa.column("key", sa.Text), sa.column("value", sa.BigInteger)),
+        [{"key": "oldest_schema", "value": 10}],
+    )
     op.create_index(op.f("ix_audit_contact_at"), "audit_contact", ["at"], unique=False)
     if op.get_bind().dialect.name != "postgresql":
         return
