@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -46,6 +48,7 @@ from keyless.server.settings import Settings
 from keyless.server.store import open_store
 
 if TYPE_CHECKING:
+    from keyless.server.policy.directory import PolicyDirectory
     from keyless.server.store.admin import Administration
 
 SEAL_SECONDS = 5  # D15: at most ten between an event and the checkpoint that seals it
@@ -79,7 +82,10 @@ class TokenService:
     ) -> None:
         self.settings = settings
         self._clock = clock
-        self._administration: Administration | None = None  # the management API's, once that was asked for something
+        self._making = threading.Lock()
+        self._policy: PolicyDirectory | None = None
+        self._policy_problem: str | None = None
+        self._administration: Administration | None = None
         self.store = open_store(settings.database, clock=clock)
         self.signing_keys = SigningKeys.open(self.store, settings)
         self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
@@ -165,7 +171,7 @@ class TokenService:
                 "/oauth/feed": {"GET": FeedDoor(self.store, self.store, profile=profile)},
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
                 "/healthz": {"GET": HealthDoor({})},
-                "/readyz": {"GET": HealthDoor(checks)},
+                "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},
             },
             mounts={"/api/v1": LateDoor(self._manage)},
         )
@@ -218,11 +224,44 @@ class TokenService:
             self._administration.close()
         self.store.close()
 
-    def _manage(self) -> Door:
-        from keyless.server.management import make_management  # noqa: PLC0415 - see LateDoor
+    def reload(self) -> None:
+        """Apply the mounted policy, if there is one; blocks meanwhile. What is wrong with it is told, never raised."""
+        if self.settings.policy_directory is None:
+            _log.info("asked to reload, and there is no policy_directory")
+            return
+        try:
+            if self._policy is None:
+                self._policy = self._open_policy(self.settings.policy_directory)
+            self._policy_problem = self._policy.load()
+        except Exception:  # noqa: BLE001 - a bug of ours must not end a service that exchanges tokens
+            _log.exception("policy_directory is not applied")
+            self._policy_problem = "internal error; see the log"
 
-        door, self._administration = make_management(self.store, self._verification, clock=self._clock)
-        return door
+    def _open_administration(self) -> Administration:
+        """Return the administration that API and policy share, made when the first of them needs it."""
+        from keyless.server.store.admin import Administration  # noqa: PLC0415 - see LateDoor
+
+        with self._making:
+            if self._administration is None:
+                self._administration = Administration(self.store, actor="serve", clock=self._clock)
+            return self._administration
+
+    def _open_policy(self, path: Path) -> PolicyDirectory:
+        from keyless.server.policy.directory import PolicyDirectory  # noqa: PLC0415 - as above
+
+        return PolicyDirectory(path, self._open_administration(), prune=self.settings.policy_prune)
+
+    def _manage(self) -> Door:
+        from keyless.server.api.app import Parts, create_api  # noqa: PLC0415 - as above
+
+        return create_api(
+            Parts(
+                store=self.store,
+                administration=self._open_administration(),
+                verification=self._verification,
+                clock=self._clock,
+            )
+        )
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

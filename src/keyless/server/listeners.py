@@ -78,15 +78,16 @@ def _server(listener: Listener) -> _Listener:
     )
 
 
-def serve(listeners: Sequence[Listener], *, ready: Callable[[], None]) -> None:
+def serve(listeners: Sequence[Listener], *, ready: Callable[[], None], reload: Callable[[], None]) -> None:
     """Serve each application on its socket until SIGTERM or SIGINT, then finish what runs.
 
     Args:
         listeners: Applications and bound sockets.
         ready: Called once when all of them accept connections.
+        reload: Called on SIGHUP, in a thread of its own.
     """
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(_serve(listeners, ready))
+        runner.run(_serve(listeners, ready, reload))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -98,7 +99,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop  # type: ignore[no-any-return]
 
 
-async def _serve(listeners: Sequence[Listener], ready: Callable[[], None]) -> None:
+async def _serve(listeners: Sequence[Listener], ready: Callable[[], None], reload: Callable[[], None]) -> None:
     servers = [_server(listener) for listener in listeners]
 
     def stop() -> None:
@@ -108,6 +109,7 @@ async def _serve(listeners: Sequence[Listener], ready: Callable[[], None]) -> No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
     async with asyncio.TaskGroup() as group:
         for server, listener in zip(servers, listeners, strict=True):
             group.create_task(server.serve(sockets=[listener.sock]))

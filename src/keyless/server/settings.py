@@ -25,6 +25,7 @@ from keyless.server.database_url import PostgresUrl, parse_location
 PREFIX: Final = "KEYLESS_"
 _PATHS: Final = (
     *("database", "key_encryption_key_file", "checkpoint_key_file", "checkpoint_file", "hub_directory", "forward_auth"),
+    "policy_directory",
 )
 CONFIG_VARIABLE: Final = "KEYLESS_CONFIG"
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -142,6 +143,8 @@ class StoreSettings(BaseSettings):
     doors: dict[str, DoorSettings] = Field(default={}, description="Package registries: pypi, npm, oci.")
     hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
     forward_auth: Path | None = Field(default=None, description="TOML file with the rules of `GET /auth/check`.")
+    policy_directory: Path | None = Field(default=None, description="Apply the policy files in here.")
+    policy_prune: bool = Field(default=False, description="Remove what is within that policy's reach and not in it.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Lines for people, or JSON lines.")
 

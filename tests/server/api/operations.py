@@ -38,6 +38,8 @@ BODIES: dict[str, object] = {
     "changeResource": {"state": "locked"},
     "changeNamespace": {"state": "locked"},
     "changeLocks": {"everything": True},
+    "planPolicy": {"policy": {"version": 1, "namespaces": ["acme"]}},
+    "applyPolicy": {"policy": {"version": 1, "namespaces": ["acme"]}, "prune": True},
     "explain": {"resource": "acme/model", "claims": {}, "provider": "github"},
 }
 

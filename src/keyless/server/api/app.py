@@ -17,6 +17,7 @@ from keyless.server.api.gate import Gate
 from keyless.server.api.issuers import Issuers
 from keyless.server.api.login import Logins
 from keyless.server.api.operation import Operation
+from keyless.server.api.policy import Policies
 from keyless.server.api.problems import not_found
 from keyless.server.api.signing_keys import SigningKeyList
 from keyless.server.api.tokens import Tokens
@@ -65,6 +66,7 @@ def operations(parts: Parts, attempts: FailedAttempts) -> tuple[Operation, ...]:
         *Tokens(parts.store).operations(),
         *Audit(parts.store).operations(),
         *SigningKeyList(parts.store).operations(),
+        *Policies(clock=parts.clock).operations(),
         *Explain(parts.store, parts.verification, clock=parts.clock).operations(),
     )
 

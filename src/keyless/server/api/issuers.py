@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field
 
-from keyless.issuers import PROFILES
-from keyless.oidc.issuer import Issuer, PinnedKeys, ReplayMode
+from keyless.oidc.issuer import Issuer
 from keyless.server.api.call import Answer, Call, etag_of, page_json
 from keyless.server.api.cursor import decode_cursor, encode_cursor
 from keyless.server.api.models import PageQuery
 from keyless.server.api.operation import Access, Operation
-from keyless.server.api.problems import ProblemError, not_found
-from keyless.server.representations.fields import Closed, Moment, Text, Url
+from keyless.server.api.problems import not_found
+from keyless.server.representations.fields import Closed, Url
 from keyless.server.representations.issuer import issuer_json, issuer_keys_json
+from keyless.server.representations.new_issuer import IssuerDescription, PinnedKeysDescription, pinned_keys
 from keyless.server.store import Store
-from keyless.server.store.admin import NewIssuer
-from keyless.server.store.admin.issuers import MAX_DISTRUSTED, MAX_LIFETIME_SECONDS
-from keyless.server.store.records import parse_network
+from keyless.server.store.admin.issuers import MAX_DISTRUSTED
 
-MAX_JWKS_CHARS: Final = 60_000
 _LARGEST_ID: Final = 2**31 - 1
 
 
@@ -30,52 +27,6 @@ class IssuerQuery(PageQuery):
     url: Url | None = None
 
 
-class PinnedKeysBody(Closed):
-    """Give the keys of an issuer that cannot be asked (K13)."""
-
-    jwks: Annotated[str, Field(min_length=2, max_length=MAX_JWKS_CHARS)]
-    expires_at: Moment
-
-
-class IssuerBody(Closed):
-    """Describe an issuer to add, as `keyless trust issuer add` takes it."""
-
-    url: Url
-    kind: Text | None = None
-    algorithms: Annotated[list[Text], Field(min_length=1, max_length=20)] | None = None
-    network: Text = "public"
-    replay: Literal["once", "counted"] | None = None
-    max_lifetime_seconds: Annotated[int, Field(ge=60, le=MAX_LIFETIME_SECONDS)] | None = None
-    jwks_uri: Url | None = None
-    allow_multiple_audiences: bool = False
-    immutable_claims: Annotated[list[Text], Field(max_length=20)] = []  # noqa: RUF012 - pydantic copies it
-    pinned_keys: PinnedKeysBody | None = None
-
-    def new_issuer(self) -> NewIssuer:
-        """Return what administration takes.
-
-        Raises:
-            ConfigurationError: The network is none.
-            ProblemError: There is no such kind.
-        """
-        if self.kind is not None and self.kind not in PROFILES:
-            raise ProblemError(
-                422, "configuration", f"kind {self.kind!a} is not known", hint=f"Kinds: {', '.join(sorted(PROFILES))}."
-            )
-        return NewIssuer(
-            url=self.url,
-            kind=self.kind,
-            algorithms=self.algorithms,
-            network=parse_network(self.network),
-            replay=None if self.replay is None else ReplayMode(self.replay),
-            max_lifetime_seconds=self.max_lifetime_seconds,
-            jwks_uri=self.jwks_uri,
-            allow_multiple_audiences=self.allow_multiple_audiences,
-            immutable_claims=self.immutable_claims,
-            pinned_keys=_pinned(self.pinned_keys),
-        )
-
-
 class IssuerChange(Closed):
     """Say what changes; what is left out stays, and `pinned_keys: null` believes what is published again."""
 
@@ -83,7 +34,7 @@ class IssuerChange(Closed):
     distrusted_kids: (
         Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=MAX_DISTRUSTED)] | None
     ) = None
-    pinned_keys: PinnedKeysBody | None = None
+    pinned_keys: PinnedKeysDescription | None = None
 
 
 class Issuers:
@@ -108,7 +59,7 @@ class Issuers:
 
     def add(self, call: Call) -> Answer:
         """Add an issuer."""
-        body: IssuerBody = call.body
+        body: IssuerDescription = call.body
         return _shown(call.administration.add_issuer(body.new_issuer()), status=201)
 
     def show(self, call: Call) -> Answer:
@@ -128,7 +79,7 @@ class Issuers:
                 for kid in sorted(found.distrusted_kids ^ wanted):
                     found = call.administration.set_issuer_key_trusted(found.url, kid, trusted=kid not in wanted)
             if "pinned_keys" in body.model_fields_set:
-                found = call.administration.pin_issuer_keys(found.url, _pinned(body.pinned_keys))
+                found = call.administration.pin_issuer_keys(found.url, pinned_keys(body.pinned_keys))
         return _shown(found)
 
     def show_keys(self, call: Call) -> Answer:
@@ -159,7 +110,7 @@ class Issuers:
                 path="/issuers",
                 handler=self.add,
                 access=Access.ADMIN,
-                body=IssuerBody,
+                body=IssuerDescription,
                 creates=True,
                 max_body_bytes=256 * 1024,
             ),
@@ -194,10 +145,6 @@ def _find(call: Call) -> Issuer:
     if not found or found[0].id != int(text):
         raise not_found()
     return found[0]
-
-
-def _pinned(body: PinnedKeysBody | None) -> PinnedKeys | None:
-    return None if body is None else PinnedKeys(body.jwks, body.expires_at)
 
 
 def _shown(issuer: Issuer, *, status: int = 200) -> Answer:

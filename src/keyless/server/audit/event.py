@@ -54,6 +54,8 @@ class EventKind(StrEnum):
     LOGIN_STARTED = "login.started"
     LOGIN_REFUSED = "login.refused"
     LOGIN_ENDED = "login.ended"
+    POLICY_APPLIED = "policy.applied"
+    POLICY_REFUSED = "policy.refused"
 
 
 class AuditEvent(NamedTuple):

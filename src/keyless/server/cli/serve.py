@@ -61,9 +61,12 @@ def _run(config: Path | None, *, check: bool) -> int:
             if check:
                 print("keyless: settings, store and keys are good", file=sys.stderr)
                 return 0
+            if settings.policy_directory is not None:
+                service.reload()
             serve(
                 [Listener(service.public, public, service.public_protocol), Listener(service.inside, inside)],
                 ready=lambda: print("keyless: ready", file=sys.stderr, flush=True),
+                reload=service.reload,
             )
         finally:
             service.close()

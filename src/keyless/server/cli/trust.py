@@ -9,6 +9,7 @@ from keyless.server.cli import (
     trust_explain,
     trust_issuers,
     trust_lint,
+    trust_policy,
     trust_publishers,
     trust_resource_servers,
     trust_test,
@@ -27,6 +28,8 @@ examples:
   keyless trust explain acme/model --claims job.json --provider github
   keyless trust lint --strict
   keyless trust test trust-test.toml
+  keyless trust plan policy.toml
+  keyless trust apply policy.toml --prune
 
 A change counts at a running server's next exchange.
 exit status: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else;
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     trust_explain.add_verbs(verbs, providers=providers)
     trust_lint.add_verbs(verbs)
     trust_test.add_verbs(verbs)
+    trust_policy.add_verbs(verbs)
     trust_issuers.add_verbs(verbs)
     trust_resource_servers.add_verbs(verbs)
     return parser

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from keyless.server.doors.http import Receive, Scope, Send, caller_of, send_json
 from keyless.server.services.token_request import TOKEN_EXCHANGE_GRANT
@@ -46,18 +47,33 @@ class MetadataDoor:
 
 
 class HealthDoor:
-    """`GET /healthz` and `/readyz`: 200 when every check passes, else 503 with the names of those that do not."""
+    """`GET /healthz` and `/readyz`: 200 when every check passes, else 503 with the names of those that do not.
 
-    def __init__(self, checks: dict[str, Callable[[], bool]]) -> None:
+    Args:
+        checks: Name -> whether it passes.
+        warnings: Name -> what is wrong, or `None`; told of, and no reason to send nobody here any more.
+    """
+
+    def __init__(
+        self,
+        checks: dict[str, Callable[[], bool]],
+        warnings: Mapping[str, Callable[[], str | None]] = MappingProxyType({}),
+    ) -> None:
         self._checks = checks
+        self._warnings = warnings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one GET."""
         del receive
         failing = [name for name, check in self._checks.items() if not check()]
+        warned = {name: problem for name, warning in self._warnings.items() if (problem := warning()) is not None}
         await send_json(
             send,
             503 if failing else 200,
-            {"status": "failing" if failing else "ok", **({"failing": failing} if failing else {})},
+            {
+                "status": "failing" if failing else "ok",
+                **({"failing": failing} if failing else {}),
+                **({"warnings": warned} if warned else {}),
+            },
             request_id=caller_of(scope).request_id,
         )

@@ -32,6 +32,8 @@ from keyless.server.store.resource_servers import HUB, kind_of_type
 from keyless.trust.publisher import Condition, Operation, Pin, PinSource, Publisher
 
 PIN_FIRST_USE_SECONDS: Final = 7 * 24 * 3600  # D10: an unused offer to pin is withdrawn
+TERMS_CHANGED: Final = "publisher changed"
+_TERMS_OF_TOKENS: Final = frozenset({"conditions", "pins", "operations"})
 MAX_PENDING_PER_ACTOR: Final = 100  # T93: of those that wait now
 
 
@@ -150,14 +152,25 @@ def change_to(
     _insert_conditions(change, publisher_id, conditions)
     for pin in pins:
         _insert_pin(change, publisher_id, pin)
+    ended = _end_tokens(change, publisher_id) if changed.keys() & _TERMS_OF_TOKENS else 0
     change.record(
         EventKind.PUBLISHER_CHANGED,
         publisher_id=publisher_id,
         issuer_id=issuer.id,
         resource=str(new.resource),
         changed=changed,
+        tokens_ended=ended or None,
     )
     return get(change.connection, publisher_id)
+
+
+def _end_tokens(change: Change, publisher_id: str) -> int:
+    """End the live tokens of a publisher whose terms they were not given under any more (T91); return how many."""
+    table = tables.token
+    query = update(table).where(
+        table.c.publisher_id == publisher_id, table.c.revoked_at.is_(None), table.c.expires_at > change.at
+    )
+    return change.connection.execute(query.values(revoked_at=change.at, revoked_reason=TERMS_CHANGED)).rowcount
 
 
 def remove(change: Change, publisher_id: str, *, resource: Resource | None = None) -> Publisher:
