@@ -24,14 +24,14 @@ class ResourceServerBody(Closed):
 
 
 def list_servers(call: Call) -> Answer:
-    """Return a page of resource servers, by name."""
+    """Return a page of resource servers, the first one made leading."""
     query: PageQuery = call.query
-    after = decode_cursor(query.after, str)
+    after = decode_cursor(query.after, int)
     found = call.administration.resource_server_page(
-        after=None if after is None else str(after[0]), limit=query.limit + 1
+        after=None if after is None else int(after[0]), limit=query.limit + 1
     )
-    following = encode_cursor([found[query.limit - 1].name]) if len(found) > query.limit else None
-    return Answer(200, page_json([resource_server_json(item) for item in found[: query.limit]], following))
+    following = encode_cursor([found[query.limit - 1][0]]) if len(found) > query.limit else None
+    return Answer(200, page_json([resource_server_json(item) for _, item in found[: query.limit]], following))
 
 
 def add_server(call: Call) -> Answer:

@@ -34,8 +34,8 @@ HEADER = ("NAME", "KIND", "ROLES", "STATE", "ADDED")
 @contextmanager
 def open_people(options: argparse.Namespace) -> Iterator[People | RemotePeople]:
     """Open the door to people: over the API when `--url` is given, else at the store."""
-    if options.url is not None:
-        yield RemotePeople(ApiClient.signed_in(options.url))
+    if options.api_url is not None:
+        yield RemotePeople(ApiClient.signed_in(options.api_url))
         return
     with open_administration(options) as administration:
         yield People(administration)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from keyless.server.cli.api_client import ApiClient
+from keyless.server.cli.remote_desk import RemoteDesk
 from keyless.server.cli.store_access import (
     add_store_arguments,
     moment,
@@ -12,6 +14,7 @@ from keyless.server.cli.store_access import (
     print_table,
     run_handler,
 )
+from keyless.server.representations.signing_key import signing_key_json
 from keyless.server.services.certificates import certificate_of
 from keyless.server.services.keys import ACCESS_TOKEN_PURPOSE, SigningKeys
 from keyless.server.settings import load_settings
@@ -22,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="list signing keys; private parts are never shown")
     listing.set_defaults(handler=_list)
-    add_store_arguments(listing)
+    add_store_arguments(listing, url=True)
     certificates = verbs.add_parser(
         "certificates", help="print the published keys as certificates: the rootcertbundle of a distribution registry"
     )
@@ -49,23 +52,13 @@ def _certificates(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    with open_local(options) as (store, _settings):
-        rows = store.signing_keys(ACCESS_TOKEN_PURPOSE)
+    if options.api_url is not None:
+        rows = RemoteDesk(ApiClient.signed_in(options.api_url)).signing_keys()
+    else:
+        with open_local(options) as (store, _settings):
+            rows = list(store.signing_keys(ACCESS_TOKEN_PURPOSE))
     if options.json:
-        print_json(
-            [
-                {
-                    "kid": row.kid,
-                    "purpose": row.purpose,
-                    "algorithm": row.algorithm,
-                    "state": row.state,
-                    "created_at": row.created_at,
-                    "activated_at": row.activated_at,
-                    "retired_at": row.retired_at,
-                }
-                for row in rows
-            ]
-        )
+        print_json([signing_key_json(row) for row in rows])
         return 0
     print_table(
         ("KID", "ALGORITHM", "STATE", "CREATED", "RETIRED"),

@@ -25,7 +25,8 @@ Handler = Callable[[argparse.Namespace], int]
 def add_store_arguments(parser: argparse.ArgumentParser, *, url: bool = False) -> None:
     """Add `--db`, `--config` and `--json`; and `--url` to a verb that works over the API, too."""
     if url:
-        parser.add_argument("--url", metavar="URL", help="a service's inside listener; else the local store")
+        text = "a service's inside listener; else the local store"
+        parser.add_argument("--url", dest="api_url", metavar="URL", help=text)
     parser.add_argument(
         "--db", type=location, metavar="PATH", help="database file or postgresql:// URL; else the one in the settings"
     )

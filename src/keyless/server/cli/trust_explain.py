@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_REFUSED
 from keyless.errors import ConfigurationError
 from keyless.resource import Resource, parse_resource
+from keyless.server.cli.api_client import ApiClient
+from keyless.server.cli.remote_desk import RemoteDesk
 from keyless.server.cli.store_access import add_store_arguments, print_json, print_table, visible
 from keyless.server.cli.trust_snapshot import (
     TrustSnapshot,
@@ -21,9 +23,10 @@ from keyless.server.cli.trust_snapshot import (
     read_input,
     read_json_object,
 )
+from keyless.server.representations import reading
 from keyless.server.representations.explanation import explanation_json
 from keyless.server.representations.new_publisher import provider_url
-from keyless.trust.explain import Explanation, Finding
+from keyless.trust.explain import Explanation
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -42,27 +45,43 @@ def add_verbs(verbs: Verbs, *, providers: Sequence[str]) -> None:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--provider", choices=providers, help="where the claims come from; else their `iss`")
     who.add_argument("--issuer", metavar="URL", help="as above, any other issuer")
-    add_store_arguments(parser)
+    add_store_arguments(parser, url=True)
 
 
 def _explain(options: argparse.Namespace) -> int:
     resource = parse_resource(options.resource)
+    if options.id_token_file is not None and (options.provider is not None or options.issuer is not None):
+        raise ConfigurationError("an id token names its issuer itself", hint="Leave --provider or --issuer out.")
+    content = _ask(options, resource) if options.api_url is not None else _judge(options, resource)
+    if options.json:
+        print_json(content)
+    else:
+        _print(resource, content)
+    return EXIT_OK if content["accepted"] else EXIT_REFUSED
+
+
+def _ask(options: argparse.Namespace, resource: Resource) -> Mapping[str, object]:
+    question: dict[str, object] = {"provider": options.provider, "issuer": options.issuer}
+    if options.claims is not None:
+        question["claims"] = read_json_object(options.claims)
+    else:
+        question["id_token"] = _read_token(options.id_token_file)
+    given = {name: value for name, value in question.items() if value is not None}
+    return RemoteDesk(ApiClient.signed_in(options.api_url)).explain(resource, given)
+
+
+def _judge(options: argparse.Namespace, resource: Resource) -> Mapping[str, object]:
     now = int(time.time())
     with open_snapshot(options) as snapshot:
         if options.claims is not None:
             explanation = _of_claims(options, snapshot, resource, now)
         else:
-            if options.provider is not None or options.issuer is not None:
-                raise ConfigurationError(
-                    "an id token names its issuer itself", hint="Leave --provider or --issuer out."
-                )
-            token = read_input(options.id_token_file).decode("ascii", "replace").strip()
-            explanation = asyncio.run(_of_token(token, snapshot, resource, now))
-    if options.json:
-        print_json(explanation_json(resource, explanation))
-    else:
-        _print(resource, explanation)
-    return EXIT_OK if explanation.accepted else EXIT_REFUSED
+            explanation = asyncio.run(_of_token(_read_token(options.id_token_file), snapshot, resource, now))
+    return explanation_json(resource, explanation)
+
+
+def _read_token(path: str) -> str:
+    return read_input(path).decode("ascii", "replace").strip()
 
 
 def _of_claims(options: argparse.Namespace, snapshot: TrustSnapshot, resource: Resource, now: int) -> Explanation:
@@ -105,16 +124,22 @@ async def _of_token(token: str, snapshot: TrustSnapshot, resource: Resource, now
         verification.close()
 
 
-def finding_row(finding: Finding) -> tuple[str, str, str, str]:
-    """Return the cells of one demand."""
-    received = "(absent)" if finding.received is None else finding.received
-    return finding.claim, finding.expected, received, "" if finding.matches else "differs"
+def _print(resource: Resource, content: Mapping[str, object]) -> None:
+    word = "accepted" if content["accepted"] else f"refused, {reading.text(content, 'reason')}"
+    print(visible(f"{resource.short}: {word}: {reading.text(content, 'detail')}"))
+    for item in reading.objects(content, "publishers"):
+        findings = reading.objects(item, "claims")
+        differing = dict.fromkeys(reading.text(found, "claim") for found in findings if not found["matches"])
+        verdict = "accepts it" if item["accepted"] else f"does not accept it: {', '.join(differing)}"
+        print(visible(f"\npublisher {reading.text(item, 'publisher')} of {reading.text(item, 'issuer')} {verdict}"))
+        print_table(HEADER, [_row(found) for found in findings])
 
 
-def _print(resource: Resource, explanation: Explanation) -> None:
-    word = "accepted" if explanation.accepted else f"refused, {explanation.reason}"
-    print(visible(f"{resource.short}: {word}: {explanation.detail}"))
-    for item in explanation.publishers:
-        verdict = "accepts it" if item.accepted else f"does not accept it: {', '.join(item.differing)}"
-        print(visible(f"\npublisher {item.publisher.id} of {item.publisher.issuer_url} {verdict}"))
-        print_table(HEADER, [finding_row(finding) for finding in item.findings])
+def _row(found: Mapping[str, object]) -> tuple[str, str, str, str]:
+    received = reading.maybe_text(found, "received")
+    return (
+        reading.text(found, "claim"),
+        reading.text(found, "expected"),
+        "(absent)" if received is None else received,
+        "" if found["matches"] else "differs",
+    )

@@ -9,7 +9,8 @@ from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES
 from keyless.oidc.issuer import Network, ReplayMode
 from keyless.server.cli import trust_issuer_keys
-from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json, print_table
+from keyless.server.cli.remote_desk import open_desk
+from keyless.server.cli.store_access import add_store_arguments, print_json, print_table
 from keyless.server.representations.issuer import issuer_json
 from keyless.server.store.admin import NewIssuer
 from keyless.server.store.records import network_text, parse_network
@@ -58,10 +59,10 @@ def add_verbs(verbs: Verbs) -> None:
         default=[],
         help="of a generic issuer: claim that names an identity for good; publishers must pin it",
     )
-    add_store_arguments(add)
+    add_store_arguments(add, url=True)
     listing = inner.add_parser("list", help="list issuers")
     listing.set_defaults(handler=_list)
-    add_store_arguments(listing)
+    add_store_arguments(listing, url=True)
     trust_issuer_keys.add_verbs(inner)
     for name, handler, text in (
         ("enable", _enable, "switch an issuer on again"),
@@ -70,7 +71,7 @@ def add_verbs(verbs: Verbs) -> None:
         verb = inner.add_parser(name, help=text)
         verb.set_defaults(handler=handler)
         verb.add_argument("url", metavar="URL")
-        add_store_arguments(verb)
+        add_store_arguments(verb, url=True)
 
 
 def _add(options: argparse.Namespace) -> int:
@@ -86,10 +87,10 @@ def _add(options: argparse.Namespace) -> int:
         immutable_claims=options.immutable_claim,
         pinned_keys=trust_issuer_keys.read_pinned(options),
     )
-    with open_administration(options, create=True) as administration:
-        issuer = administration.add_issuer(new)
+    with open_desk(options, create=True) as desk:
+        issuer = desk.add_issuer(new)
     # Saved first: an issuer that is down or slow today must not keep an operator from configuring it (T39).
-    found = None if options.no_fetch else trust_issuer_keys.probe(options, issuer)
+    found = None if options.no_fetch or options.api_url is not None else trust_issuer_keys.probe(options, issuer)
     if options.json:
         print_json({**issuer_json(issuer), "keys": None if found is None else trust_issuer_keys.probe_json(found)})
     else:
@@ -113,8 +114,8 @@ def _network(options: argparse.Namespace) -> Network:
 
 
 def _list(options: argparse.Namespace) -> int:
-    with open_administration(options) as administration:
-        found = administration.issuers()
+    with open_desk(options) as desk:
+        found = desk.issuers()
     if options.json:
         print_json([issuer_json(issuer) for issuer in found])
         return 0
@@ -146,8 +147,8 @@ def _disable(options: argparse.Namespace) -> int:
 
 
 def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
-    with open_administration(options) as administration:
-        issuer = administration.set_issuer_enabled(options.url, enabled=enabled)
+    with open_desk(options) as desk:
+        issuer = desk.set_issuer_enabled(options.url, enabled=enabled)
     if options.json:
         print_json(issuer_json(issuer))
     else:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_OTHER
 from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES
 from keyless.resource import parse_resource
+from keyless.server.cli.remote_desk import open_desk
 from keyless.server.cli.store_access import add_store_arguments, print_json, visible
-from keyless.server.cli.trust_snapshot import open_snapshot
 from keyless.trust.lint import CODES, UNUSED_DAYS, LintFinding, Severity, lint
 
 if TYPE_CHECKING:
@@ -33,24 +34,29 @@ def add_verbs(verbs: Verbs) -> None:
         metavar="N",
         help=f"days without use that are worth a thought (default {UNUSED_DAYS})",
     )
-    add_store_arguments(parser)
+    add_store_arguments(parser, url=True)
 
 
 def _lint(options: argparse.Namespace) -> int:
     if options.unused_days < 1:
         raise ConfigurationError("--unused-days must be at least 1")
     resource = None if options.resource is None else parse_resource(options.resource)
-    with open_snapshot(options) as snapshot:
-        publishers = snapshot.publishers(resource)
-        others = snapshot.store.resource_servers()[1:]  # the first one is what `trust add` takes anyway
-        found = lint(
-            publishers,
-            snapshot.issuers,
-            PROFILES,
-            now=int(time.time()),
-            unused_days=options.unused_days,
-            resource_servers={server.audience: server.name for server in others},
-        )
+    with open_desk(options) as desk:
+        issuers = {issuer.url: issuer for issuer in desk.issuers()}
+        # Over the API a publisher comes without its issuer's number, so both ways it is looked up by the URL.
+        publishers = [
+            replace(publisher, issuer_id=issuers[publisher.issuer_url].id) for publisher in desk.publishers(resource)
+        ]
+        servers = desk.resource_servers()
+    others = servers[1:]  # the first one is what `trust add` takes anyway
+    found = lint(
+        publishers,
+        {issuer.id: issuer for issuer in issuers.values()},
+        PROFILES,
+        now=int(time.time()),
+        unused_days=options.unused_days,
+        resource_servers={server.audience: server.name for server in others},
+    )
     found = [finding for finding in found if finding.code not in options.ignore]
     if options.json:
         print_json([_as_json(finding) for finding in found])

@@ -58,7 +58,7 @@ def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _plan(options: argparse.Namespace) -> int:
     policy = read_policy(options.files)
-    if options.url is not None:
+    if options.api_url is not None:
         plan = _ask(options, "/policy/plan", policy, {})
     else:
         with open_administration(options) as administration:
@@ -71,7 +71,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _apply(options: argparse.Namespace) -> int:
     policy = read_policy(options.files)
-    if options.url is not None:
+    if options.api_url is not None:
         expected = {} if options.expect is None else {"expect": options.expect}
         plan = _ask(options, "/policy/apply", policy, expected)
     else:
@@ -88,7 +88,7 @@ def _apply(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace, path: str, policy: Policy, more: dict[str, object]) -> Plan:
     body = {"policy": policy_json(policy), "prune": options.prune, **more}
-    return plan_from_json(ApiClient.signed_in(options.url).call("POST", path, body=body).content)
+    return plan_from_json(ApiClient.signed_in(options.api_url).call("POST", path, body=body).content)
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -11,9 +11,9 @@ from keyless.issuers import Profile, profile_for
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import parse_resource
 from keyless.server.cli import publisher_text
+from keyless.server.cli.remote_desk import open_desk
 from keyless.server.cli.store_access import (
     add_store_arguments,
-    open_administration,
     parse_expiry,
     print_json,
     print_table,
@@ -63,12 +63,12 @@ def add_verbs(verbs: Verbs, *, providers: Sequence[str]) -> None:
     grant.add_argument("--expires", type=parse_expiry, metavar="WHEN", help="30d, 12h or a date: nothing after that")
     grant.add_argument("--replay", choices=[mode.value for mode in ReplayMode], help="how often an id token counts")
     grant.add_argument("--resource-server", metavar="NAME", help="which hub the tokens are for; default: the first one")
-    add_store_arguments(add)
+    add_store_arguments(add, url=True)
 
     listing = verbs.add_parser("list", help="list publishers")
     listing.set_defaults(handler=_list)
     listing.add_argument("resource", metavar="RESOURCE", nargs="?", help="only of this one")
-    add_store_arguments(listing)
+    add_store_arguments(listing, url=True)
 
     for name, handler, text in (
         ("show", _show, "show one publisher"),
@@ -79,22 +79,22 @@ def add_verbs(verbs: Verbs, *, providers: Sequence[str]) -> None:
         verb = verbs.add_parser(name, help=text)
         verb.set_defaults(handler=handler)
         verb.add_argument("publisher", metavar="PUBLISHER", help="its id, pub_…")
-        add_store_arguments(verb)
+        add_store_arguments(verb, url=True)
 
 
 def _add(options: argparse.Namespace) -> int:
-    with open_administration(options, create=True) as administration:
+    with open_desk(options, create=True) as desk:
         if options.provider is not None:
             profile = profile_for(options.provider)
             issuer_url = profile.default_url or ""
         else:
             issuer_url = options.issuer
-            profile = profile_for(administration.issuer(issuer_url).kind)
+            profile = profile_for(desk.issuer(issuer_url).kind)
         pins, claims = _pins(options), _claims(options, profile)
         for claim in profile.id_claims:  # an id is a pin, however it was given
             if claim in claims and len(claims[claim]) == 1 and claim not in pins:
                 pins[claim] = claims.pop(claim)[0]
-        publisher = administration.add_publisher(
+        publisher = desk.add_publisher(
             NewPublisher(
                 resource=parse_resource(options.resource),
                 issuer_url=issuer_url,
@@ -125,8 +125,8 @@ def _add(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     resource = None if options.resource is None else parse_resource(options.resource)
-    with open_administration(options) as administration:
-        found = administration.publishers(resource)
+    with open_desk(options) as desk:
+        found = desk.publishers(resource)
     if options.json:
         print_json([publisher_json(publisher) for publisher in found])
     else:
@@ -135,8 +135,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    with open_administration(options) as administration:
-        publisher = administration.publisher(options.publisher)
+    with open_desk(options) as desk:
+        publisher = desk.publisher(options.publisher)
     if options.json:
         print_json(publisher_json(publisher))
     else:
@@ -153,8 +153,8 @@ def _disable(options: argparse.Namespace) -> int:
 
 
 def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
-    with open_administration(options) as administration:
-        publisher = administration.set_publisher_enabled(options.publisher, enabled=enabled)
+    with open_desk(options) as desk:
+        publisher = desk.set_publisher_enabled(options.publisher, enabled=enabled)
     if options.json:
         print_json(publisher_json(publisher))
     else:
@@ -163,8 +163,8 @@ def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    with open_administration(options) as administration:
-        publisher = administration.remove_publisher(options.publisher)
+    with open_desk(options) as desk:
+        publisher = desk.remove_publisher(options.publisher)
     if options.json:
         print_json({"removed": publisher.id, "resource": str(publisher.resource)})
     else:

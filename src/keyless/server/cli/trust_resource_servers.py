@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from keyless.errors import ConfigurationError
 from keyless.secret import Secret
+from keyless.server.cli.remote_desk import open_desk
 from keyless.server.cli.store_access import (
-    actor,
     add_store_arguments,
-    open_administration,
-    open_local,
     print_json,
     print_table,
 )
+from keyless.server.representations.resource_server import resource_server_json
 from keyless.server.store.resource_servers import PROFILES
 
 if TYPE_CHECKING:
@@ -30,36 +28,30 @@ def add_verbs(verbs: Verbs) -> None:
     add.add_argument("name", metavar="NAME")
     add.add_argument("--audience", metavar="URL", required=True, help="its own URL: `aud` of its tokens")
     add.add_argument("--profile", choices=sorted(PROFILES), default="keyless", help="token prefixes")
-    add_store_arguments(add)
+    add_store_arguments(add, url=True)
     listing = inner.add_parser("list", help="list them")
     listing.set_defaults(handler=_list)
-    add_store_arguments(listing)
+    add_store_arguments(listing, url=True)
     renew = inner.add_parser("credential", help="make a new credential and print it, this once; the old one ends")
     renew.set_defaults(handler=_renew)
     renew.add_argument("name", metavar="NAME")
-    add_store_arguments(renew)
+    add_store_arguments(renew, url=True)
     remove = inner.add_parser("remove", help="remove one that no publisher names")
     remove.set_defaults(handler=_remove)
     remove.add_argument("name", metavar="NAME")
-    add_store_arguments(remove)
+    add_store_arguments(remove, url=True)
 
 
 def _add(options: argparse.Namespace) -> int:
-    with open_administration(options, create=True) as administration:
-        credential = administration.add_resource_server(
-            options.name, audience=options.audience, profile=options.profile
-        )
+    with open_desk(options, create=True) as desk:
+        credential = desk.add_resource_server(options.name, audience=options.audience, profile=options.profile)
     _print_credential(options, credential)
     return 0
 
 
 def _renew(options: argparse.Namespace) -> int:
-    with open_local(options) as (store, _settings):
-        credential = store.renew_resource_server_credential(options.name, actor=actor())
-    if credential is None:
-        raise ConfigurationError(
-            f"there is no resource server {options.name!r}", hint="See: keyless trust resource-server list"
-        )
+    with open_desk(options) as desk:
+        credential = desk.renew_resource_server_credential(options.name)
     _print_credential(options, credential)
     return 0
 
@@ -73,22 +65,10 @@ def _print_credential(options: argparse.Namespace, credential: Secret) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    with open_local(options) as (store, _settings):
-        found = store.resource_servers()
+    with open_desk(options) as desk:
+        found = desk.resource_servers()
     if options.json:
-        print_json(
-            [
-                {
-                    "name": server.name,
-                    "audience": server.audience,
-                    "token_prefix": server.token_prefix,
-                    "user_token_prefix": server.user_token_prefix,
-                    "operations": [operation.value for operation in server.operations],
-                    "may_introspect": server.may_introspect,
-                }
-                for server in found
-            ]
-        )
+        print_json([resource_server_json(server) for server in found])
         return 0
     print_table(
         ("NAME", "AUDIENCE", "PREFIXES", "INTROSPECTION"),
@@ -106,8 +86,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    with open_administration(options) as administration:
-        administration.remove_resource_server(options.name)
+    with open_desk(options) as desk:
+        desk.remove_resource_server(options.name)
     if options.json:
         print_json({"removed": options.name})
     else:

@@ -241,8 +241,13 @@ class Administration:
         with self._read() as connection:
             return resource_servers.get(connection, name)
 
-    def resource_server_page(self, *, after: str | None = None, limit: int = 100) -> list[ResourceServer]:
-        """Return a page of resource servers in the order of their names."""
+    def resource_servers(self) -> tuple[ResourceServer, ...]:
+        """Return all resource servers, the first one made leading."""
+        with self._read() as connection:
+            return resource_servers.read_all(connection)
+
+    def resource_server_page(self, *, after: int | None = None, limit: int = 100) -> list[tuple[int, ResourceServer]]:
+        """Return a page of resource servers with their numbers, the first one made leading."""
         with self._read() as connection:
             return resource_servers.page(connection, after=after, limit=limit)
 

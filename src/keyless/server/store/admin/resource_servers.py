@@ -94,10 +94,16 @@ def get(connection: Connection, name: str) -> ResourceServer:
     return _make(row)
 
 
-def page(connection: Connection, *, after: str | None, limit: int) -> list[ResourceServer]:
-    """Return resource servers in the order of their names, those behind `after`."""
-    query = _QUERY.where(tables.resource_server.c.name > (after or "")).order_by(tables.resource_server.c.name)
-    return [_make(row) for row in connection.execute(query.limit(limit)).all()]
+def read_all(connection: Connection) -> tuple[ResourceServer, ...]:
+    """Return all resource servers, the first one made leading."""
+    return tuple(_make(row) for row in connection.execute(_QUERY.order_by(tables.resource_server.c.id)).all())
+
+
+def page(connection: Connection, *, after: int | None, limit: int) -> list[tuple[int, ResourceServer]]:
+    """Return resource servers with their numbers, the first one made leading: those behind the number `after`."""
+    table = tables.resource_server
+    rows = connection.execute(_QUERY.where(table.c.id > (after or 0)).order_by(table.c.id).limit(limit)).all()
+    return [(row.id, _make(row)) for row in rows]
 
 
 def renew_credential(change: Change, name: str) -> Secret:
