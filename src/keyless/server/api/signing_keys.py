@@ -33,7 +33,14 @@ class SigningKeyList:
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations."""
         return (
-            Operation(id="listSigningKeys", method="GET", path="/signing-keys", handler=self.list, access=Access.READ),
+            Operation(
+                id="listSigningKeys",
+                method="GET",
+                path="/signing-keys",
+                handler=self.list,
+                access=Access.READ,
+                query=PageQuery,
+            ),
         )
 
 
