@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -17,6 +17,7 @@ from keyless.client.attempts import (
     UNREACHABLE_SECONDS,
     Retries,
     mint_and_exchange,
+    mint_and_exchange_once,
 )
 from keyless.client.cache import TokenCache
 from keyless.client.exchange import ExchangedToken, NotSpentError
@@ -25,6 +26,7 @@ from keyless.errors import (
     ExchangeUnavailableError,
     MintError,
     MintUnavailableError,
+    OIDCError,
     ResponseError,
 )
 from keyless.http.deadline import Deadline
@@ -325,3 +327,61 @@ def test_get_oidc_token_and_oidc_login_try_again_too(job: Job) -> None:
     assert minted == job.id_tokens[0]
     assert given.access_token.reveal() == job.access_token()
     assert job.exchanges == 2
+
+
+NOT_TEXT = "secret\udcff"
+BYTES_THAT_ARE_NOT_TEXT: dict[str, dict[str, str]] = {
+    "spiffe": {"SPIFFE_ENDPOINT_SOCKET": "unix:///nonexistent", "KEYLESS_SPIFFE_ID": NOT_TEXT},
+    "aws": {
+        "KEYLESS_PROVIDER": "aws",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": NOT_TEXT,
+        "AWS_SECRET_ACCESS_KEY": NOT_TEXT,
+    },
+    "buildkite": {
+        "BUILDKITE_JOB_ID": NOT_TEXT,
+        "BUILDKITE_AGENT_ACCESS_TOKEN": NOT_TEXT,
+        "BUILDKITE_AGENT_ENDPOINT": "http://127.0.0.1:9",
+    },
+    "azure-devops": {
+        "TF_BUILD": "True",
+        "SYSTEM_OIDCREQUESTURI": "http://127.0.0.1:9",
+        "SYSTEM_ACCESSTOKEN": "x",
+        "KEYLESS_AZURE_SERVICE_CONNECTION_ID": NOT_TEXT,
+    },
+    "github": {
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:9/{NOT_TEXT}",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": NOT_TEXT,
+    },
+    "google-cloud": {"GCE_METADATA_HOST": "127.0.0.1:9", "GOOGLE_SERVICE_ACCOUNT_NAME": NOT_TEXT},
+    "handed-over": {"HF_OIDC_ID_TOKEN": NOT_TEXT},
+    "circleci": {"CIRCLECI": "true", "CIRCLE_OIDC_TOKEN_V2": NOT_TEXT, "PATH": "/nonexistent"},
+    "file": {"KEYLESS_ID_TOKEN_FILE": f"/nonexistent/{NOT_TEXT}"},
+    "command": {"KEYLESS_ID_TOKEN_COMMAND": f"/nonexistent/{NOT_TEXT}"},
+}
+
+
+def once(environ: Mapping[str, str], clock: Clock) -> ExchangedToken:
+    del clock
+    endpoint = environ["HF_ENDPOINT"]
+    return mint_and_exchange_once(
+        find_mint(environ, endpoint),
+        RESOURCE,
+        audience=endpoint,
+        endpoint=endpoint,
+        deadline=Deadline(5),
+        environ=environ,
+    )
+
+
+@pytest.mark.parametrize("name", BYTES_THAT_ARE_NOT_TEXT)
+@pytest.mark.parametrize("way", [run, once], ids=["patiently", "once"])
+def test_bytes_that_are_not_text(
+    clock: Clock, name: str, way: Callable[[Mapping[str, str], Clock], ExchangedToken]
+) -> None:
+    """An environment may hold anything; it ends in an error of ours that does not quote it."""
+    with pytest.raises(OIDCError) as caught:
+        way({**BYTES_THAT_ARE_NOT_TEXT[name], "HF_ENDPOINT": "http://127.0.0.1:9"}, clock)
+
+    assert NOT_TEXT not in f"{caught.value} {caught.value.hint}"

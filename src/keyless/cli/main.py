@@ -29,6 +29,8 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("keyless.demo.cli", "watch the whole way of a token on this machine"),
 }
 
+_BRIEF: Final = (["token"], ["id-token"])  # one answer, and no thread whose work could be cut off
+
 _EXIT_CODES: Final = """\
 Exit codes: 0 done, 1 other failure, 2 usage or configuration, 3 no CI platform or no permission to mint,
 4 the service refused, 5 an outage (worth another try), 130 interrupted."""
@@ -41,11 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after the program's name; `sys.argv` by default.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    is_brief = argv is None and words[:1] in _BRIEF
+    if is_brief:
+        import gc
+
+        gc.disable()  # it would look through what is being imported, again and again, and find nothing
     try:
         code = _dispatch(words)
-        if argv is None and "threading" not in sys.modules:
-            # Such a process has only read a file or printed a text: there is nothing to tidy up, and taking the
-            # interpreter apart would be a tenth of its time.
+        if argv is None and (is_brief or "threading" not in sys.modules):
+            # There is nothing to tidy up, and taking the interpreter apart would be a tenth of such a process's time.
             sys.stdout.flush()
             os._exit(code)
         return code

@@ -11,7 +11,13 @@ import os
 import time
 
 from keyless.client.exchange import NotSpentError, exchange_oidc_token
-from keyless.errors import ExchangeRefusedError, ExchangeUnavailableError, MintUnavailableError, TransportError
+from keyless.errors import (
+    ExchangeRefusedError,
+    ExchangeUnavailableError,
+    MintUnavailableError,
+    OIDCConfigurationError,
+    TransportError,
+)
 from keyless.http.fork import import_lock
 
 TYPE_CHECKING = False
@@ -114,6 +120,21 @@ def _may_pass(error: ExchangeUnavailableError | MintUnavailableError) -> bool:
     return not isinstance(reason, TransportError) or reason.retryable
 
 
+def mint_once(found: CanMint, audience: str, deadline: Deadline, environ: Mapping[str, str]) -> Secret:
+    """Return an id token, or say what stood in the way (see `CanMint.mint`).
+
+    Raises:
+        OIDCConfigurationError: A variable holds bytes that are no text, which no platform sets.
+    """
+    try:
+        return found.mint(audience, deadline=deadline, environ=environ)
+    except UnicodeEncodeError:  # not chained: it quotes the whole text
+        raise OIDCConfigurationError(
+            f"a variable from which the id token of {found.provider} is made holds bytes that are not text",
+            hint="Look at the variables of the job that keyless names for it (keyless providers).",
+        ) from None
+
+
 def mint(found: CanMint, audience: str, *, environ: Mapping[str, str], retries: Retries) -> Secret:
     """Return an id token, asking the platform again when it fails.
 
@@ -122,7 +143,7 @@ def mint(found: CanMint, audience: str, *, environ: Mapping[str, str], retries: 
     """
     while True:
         try:
-            return found.mint(audience, deadline=_attempt(retries.deadline, MINT_ATTEMPT_SECONDS), environ=environ)
+            return mint_once(found, audience, _attempt(retries.deadline, MINT_ATTEMPT_SECONDS), environ)
         except MintUnavailableError as error:
             retries.pause(error)
 
@@ -196,7 +217,7 @@ def mint_and_exchange_once(
     The arguments and errors are those of `mint_and_exchange`.
     """
     short = _attempt(deadline, IMPATIENT_SECONDS)
-    id_token = found.mint(audience, deadline=short, environ=environ)
+    id_token = mint_once(found, audience, short, environ)
     return exchange_oidc_token(id_token, resource, endpoint=endpoint, deadline=short, environ=environ)
 
 

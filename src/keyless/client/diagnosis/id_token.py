@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from keyless.client.attempts import mint_once
 from keyless.client.diagnosis import ci_file
 from keyless.client.diagnosis.check import Cause, Check, failed, failed_by, ok, warning
 from keyless.errors import MintError, OIDCError
@@ -60,7 +61,7 @@ def check_id_token(
     """
     before = now()
     try:
-        token = found.mint(audience, deadline=deadline, environ=environ)
+        token = mint_once(found, audience, deadline, environ)
         after = now()
         claims = read_unverified_claims(token.reveal(), source=f"the id token of {found.provider}")
     except OIDCError as error:
