@@ -124,7 +124,7 @@ def test_a_success_that_cannot_be_understood(job: Job, answer: Answer) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 451])
 def test_a_refusal_carries_what_the_service_said(job: Job, status: int) -> None:
-    """S6: every 4xx but 429 is a refusal with a hint."""
+    """S6, T101: every 4xx but 429 is a refusal with a hint, and nothing else is tried instead."""
     body = {"error": "invalid_grant", "error_description": "no publisher matches", "reason": "no_matching_publisher"}
     job.on(TOKEN_PATH, Answer(status, body, headers={"X-Request-Id": "req-77"}))
 

@@ -118,7 +118,7 @@ def test_a_bad_answer_is_one_error_in_time(server: StubServer, answer: Answer, r
 
 
 def test_a_redirect_is_refused_with_its_target_named(server: StubServer) -> None:
-    """The token never follows a redirect to another host; the message says where it would have gone."""
+    """T102: the token never follows a redirect to another host; the message says where it would have gone."""
     server.on("/x", Answer(302, b"", headers={"Location": f"https://evil.example/{make_id_token('x')}"}))
 
     with pytest.raises(AnswerError, match=r"redirected to https://evil\.example \(HTTP 302\)"):

@@ -54,7 +54,7 @@ def test_any_bytes_end_in_a_value_or_in_our_error(data: bytes) -> None:
     ],
 )
 def test_a_repeated_name_is_refused_at_every_level(text: str) -> None:
-    """T09: two parsers must not be able to disagree about one text."""
+    """V05, T09: two parsers must not be able to disagree about one text."""
     with pytest.raises(MalformedTokenError):
         parse_json(text.encode())
 

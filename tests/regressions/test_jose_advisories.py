@@ -66,7 +66,7 @@ def test_a_key_in_the_header_is_not_used(advisory: str) -> None:
 
 
 def test_an_all_zero_ecdsa_signature_is_refused() -> None:
-    """T13, CVE-2022-21449 (Java): r = s = 0 verified for every text and key."""
+    """V09, T13, CVE-2022-21449 (Java): r = s = 0 verified for every text and key."""
     header, payload, _ = forge(signing_key("ES256"), {"alg": "ES256", "kid": "key-0"}, claims()).split(".")
 
     with pytest.raises(InvalidSignatureError):

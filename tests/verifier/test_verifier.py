@@ -219,7 +219,7 @@ def test_token_of_another_resource_server_is_refused(mint: Mint, live: LiveState
 def test_authorize_refuses_what_the_token_is_not_for(
     mint: Mint, live: LiveState, operation: str, resource: str
 ) -> None:
-    """V20, T98: one resource, its operations, nothing else; told apart from a bad token."""
+    """V20, T90, T98: one resource, its operations, nothing else; told apart from a bad token."""
     with pytest.raises(InsufficientScopeError):
         make(mint, introspection=live).authorize(mint.token(), operation, parse_resource(resource))
 
