@@ -173,7 +173,7 @@ class TokenService:
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},
             },
-            mounts={"/api/v1": LateDoor(self._manage)},
+            mounts={"/api/v1": LateDoor(self._manage), "/ui": LateDoor(self._show)},
         )
 
     def _keep_house(self, clock: Callable[[], float]) -> tuple[Sealer | None, Housekeeping]:
@@ -238,7 +238,7 @@ class TokenService:
             self._policy_problem = "internal error; see the log"
 
     def _open_administration(self) -> Administration:
-        """Return the administration that API and policy share, made when the first of them needs it."""
+        """Return the administration that API, pages and policy share, made when the first of them needs it."""
         from keyless.server.store.admin import Administration  # noqa: PLC0415 - see LateDoor
 
         with self._making:
@@ -259,6 +259,19 @@ class TokenService:
                 store=self.store,
                 administration=self._open_administration(),
                 verification=self._verification,
+                clock=self._clock,
+            )
+        )
+
+    def _show(self) -> Door:
+        from keyless.server.ui.app import Parts, create_ui  # noqa: PLC0415 - as above
+
+        return create_ui(
+            Parts(
+                store=self.store,
+                administration=self._open_administration(),
+                public_url=self.settings.public_url,
+                secure=(self.settings.pages_url or "").startswith("https://"),
                 clock=self._clock,
             )
         )

@@ -108,6 +108,9 @@ class StoreSettings(BaseSettings):
     )
     listen: str = Field(default="127.0.0.1:8080", description="Public listener, host:port; port 0 takes a free one.")
     inside_listen: str = Field(default="127.0.0.1:8081", description="Inside listener: introspection, readiness.")
+    pages_url: str | None = Field(
+        default=None, description="Where people reach the web pages; with https their cookie goes over TLS only."
+    )
     key_encryption_key: SecretText | None = Field(
         default=None, description="32 bytes in base64 that encrypt the signing keys. Environment only."
     )

@@ -448,3 +448,24 @@ idempotent_answer = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+# A browser's session: its cookie is stored as a hash only, and the row can be listed and deleted.
+web_session = Table(
+    "web_session",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False, unique=True),
+    Column("how", Text, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("proven_at", Number, nullable=False),  # when the person last proved who it is
+    Column("seen_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Column("address", Text, nullable=True),
+    Column("user_agent", Text, nullable=True),
+    CheckConstraint("how IN ('code', 'oidc')", name="how"),
+    Index(None, "principal_id", "id"),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

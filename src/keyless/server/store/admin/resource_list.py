@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, tuple_
 
-from keyless.resource import parse_resource
+from keyless.resource import Resource, parse_resource
 from keyless.server.store import tables
 from keyless.server.store.admin import pages
 from keyless.server.store.admin.resources import ResourceState
@@ -51,11 +52,37 @@ def page(
             .limit(limit - len(found))
         )
         for row in connection.execute(query).all():
-            state = ResourceState(parse_resource(row.path), row.state, row.space, bool(row.publishers_only))
-            found.append(((row.namespace_id, row.type, row.name), state))
+            found.append(((row.namespace_id, row.type, row.name), _state(row)))
         if len(found) == limit:
             break
     return found
+
+
+def by_name(
+    connection: Connection, *, namespaces: Collection[str] | None, prefix: str, after: str | None, limit: int
+) -> list[ResourceState]:
+    """Return a page of resources by canonical name.
+
+    Args:
+        connection: To read over.
+        namespaces: Only of these; all when `None`.
+        prefix: How the name begins.
+        after: The last name of the page before.
+        limit: How many at most.
+    """
+    table, space = tables.resource, tables.namespace
+    query = _STATE.where(table.c.path > (after or "")).order_by(table.c.path).limit(limit)
+    if prefix:
+        query = query.where(table.c.path >= prefix, table.c.path < prefix + _LAST)
+    if namespaces is not None:
+        query = query.where(space.c.name.in_(sorted(namespaces)))
+    return [_state(row) for row in connection.execute(query).all()]
+
+
+def find(connection: Connection, resource: Resource) -> ResourceState | None:
+    """Return one resource, or `None` when nothing of it is known here."""
+    row = connection.execute(_STATE.where(tables.resource.c.path == str(resource))).first()
+    return None if row is None else _state(row)
 
 
 def namespace_page(
@@ -75,3 +102,16 @@ def namespace(connection: Connection, name: str) -> NamespaceState | None:
     table = tables.namespace
     row = connection.execute(select(table.c.name, table.c.kind, table.c.state).where(table.c.name == name)).first()
     return None if row is None else NamespaceState(row.name, row.kind, row.state)
+
+
+_LAST: Final = "\U0010ffff"  # sorts behind every character of a name
+_STATE: Final = select(
+    tables.resource.c.path,
+    tables.resource.c.state,
+    tables.resource.c.publishers_only,
+    tables.namespace.c.state.label("space"),
+).join(tables.namespace, tables.namespace.c.id == tables.resource.c.namespace_id)
+
+
+def _state(row: Any) -> ResourceState:
+    return ResourceState(parse_resource(row.path), row.state, row.space, bool(row.publishers_only))

@@ -17,6 +17,7 @@ _COLUMNS: Final = tuple(
         *("revoked_at", "revoked_reason"),
     )
 )
+SCANNED_ROWS: Final = 2_000
 NEWEST: Final = "w"  # behind every id, whose characters are 0-9 and a-v
 
 
@@ -61,6 +62,42 @@ def live(
         if len(found) == limit:
             break
     return found
+
+
+def ending(
+    connection: Connection,
+    *,
+    namespaces: Collection[str] | None,
+    now: int,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[TokenRecord]:
+    """Return live tokens, those that end first leading; of some namespaces, among the first two thousand.
+
+    Args:
+        connection: To read over.
+        namespaces: Only for resources of these; all when `None`.
+        now: Unix seconds.
+        after: End and id of the last token of the page before.
+        limit: How many at most.
+    """
+    table = tables.token
+    end, jti = after or (now, "")
+    query = (
+        select(*_COLUMNS)
+        .where(table.c.expires_at >= max(end, now), tuple_(table.c.expires_at, table.c.jti) > tuple_(end, jti))
+        .where(table.c.expires_at > now, table.c.revoked_at.is_(None))
+        .order_by(table.c.expires_at, table.c.jti)
+        .limit(limit if namespaces is None else SCANNED_ROWS)
+    )
+    found = [_record(row) for row in connection.execute(query).all()]
+    return [token for token in found if namespaces is None or namespace_of(token.resource) in namespaces][:limit]
+
+
+def namespace_of(resource: str) -> str:
+    """Return the namespace in a canonical resource."""
+    parts = resource.split("/")
+    return parts[1] if len(parts) > 1 else ""
 
 
 def find(connection: Connection, jti: str) -> TokenRecord | None:

@@ -1,0 +1,1 @@
+"""One file for each subject: what its pages read, and what their forms change."""
