@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-bench
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-bench
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -48,6 +48,15 @@ env-registries: $(NPM_TOOLS)
 $(NPM_TOOLS): tests/journeys/npm_tools/package-lock.json requirements/node.txt
 	@$(ENSURE) .venvs/node requirements/node.txt
 	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/npm_tools/package.json $(@D)
+	@PATH="$(NODE):$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+# Generic OAuth clients that get a token without knowing us.
+OPENID_CLIENT := .venvs/openid-client/node_modules
+env-clients: $(OPENID_CLIENT)
+	@$(ENSURE) .venvs/clients requirements/clients.txt
+$(OPENID_CLIENT): tests/journeys/openid_client/package-lock.json requirements/node.txt
+	@$(ENSURE) .venvs/node requirements/node.txt
+	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/openid_client/package.json $(@D)
 	@PATH="$(NODE):$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 env-ci-files:
@@ -95,7 +104,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries ## whole CI jobs with real, unmodified clients
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: journeys-newest

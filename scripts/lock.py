@@ -25,6 +25,7 @@ LOCKS = {
     "requirements/minters.txt": ("--group", "minters"),
     "requirements/pypiserver.txt": ("--group", "pypiserver"),
     "requirements/pypi-tools.txt": ("--group", "pypi-tools"),
+    "requirements/clients.txt": ("--group", "clients"),
     "requirements/node.txt": ("--group", "node"),
     "requirements/ci-files.txt": ("--group", "ci-files"),
     "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),

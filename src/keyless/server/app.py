@@ -16,7 +16,7 @@ from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
 from keyless.server.doors.auth_check import AuthCheckDoor
-from keyless.server.doors.documents import HealthDoor, JwksDoor, MetadataDoor
+from keyless.server.doors.documents import HealthDoor, JwksDoor, well_known
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
 from keyless.server.doors.feed import FeedDoor
@@ -158,18 +158,17 @@ class TokenService:
                 "/oauth/explain": {"POST": ExplainDoor(explain, public_url=settings.public_url, profile=profile)},
                 "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
                 "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
-                "/.well-known/oauth-authorization-server": {"GET": MetadataDoor(settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
             },
             prefix=path,
-            roots=roots,
+            roots={**well_known(settings.public_url), **roots},
             fallback=mounted[0] if mounted else None,
         )
         self.inside = Router(
             {
                 "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
                 "/oauth/feed": {"GET": FeedDoor(self.store, self.store, profile=profile)},
-                "/auth/check": {"GET": AuthCheckDoor(forward_auth)},
+                "/auth/check": {"GET": AuthCheckDoor(forward_auth, public_url=settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},
             },

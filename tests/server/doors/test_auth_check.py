@@ -12,7 +12,7 @@ import pytest
 
 from keyless.testing import FakeIssuer
 from keyless.trust.publisher import Operation
-from tests.server.service import Service
+from tests.server.service import PUBLIC_URL, Service
 from tests.support.asgi import Answer, ask
 
 RULES = Path(__file__).resolve().parents[3] / "deploy" / "forward-auth" / "hub.toml"
@@ -93,7 +93,9 @@ def test_token_of_another_repository_is_403(proxy: Proxy, method: str, uri: str)
     answer = proxy.ask(proxy.token, method, uri)
 
     assert (answer.status, answer.headers["x-keyless-reason"]) == (403, "insufficient_scope")
-    assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+    assert answer.headers["www-authenticate"] == (
+        f'Bearer error="insufficient_scope", resource_metadata="{PUBLIC_URL}/.well-known/oauth-protected-resource"'
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from keyless.server.doors.http import Receive, Scope, Send, caller_of, send_json
 from keyless.server.services.forward_auth import ForwardAuth, HeldRequest, MissingTokenError, UnknownProxyError
 from keyless.verifier.access_token import VerifiedAccessToken
 from keyless.verifier.bearer import challenge
+from keyless.verifier.metadata import metadata_url
 
 PROXY_HEADER: Final = "x-keyless-proxy"
 MAX_IDENTITY_CHARS: Final = 1024  # a proxy's buffer for all headers of an answer is 4 kB
@@ -31,31 +32,32 @@ class AuthCheckDoor:
 
     Args:
         forward_auth: Decides.
-        metadata_url: The protected resource metadata, for the challenge (RFC 9728 section 5.1).
+        public_url: Our URL, whose protected resource metadata the challenge names (RFC 9728 section 5.1).
     """
 
-    def __init__(self, forward_auth: ForwardAuth, *, metadata_url: str | None = None) -> None:
+    def __init__(self, forward_auth: ForwardAuth, *, public_url: str) -> None:
         self._forward_auth = forward_auth
-        self._metadata_url = metadata_url
+        self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one GET."""
         del receive
         request_id = caller_of(scope).request_id
         status, headers, error = 200, [], None
+        request = _held_request(scope)
         try:
-            token = await asyncio.to_thread(self._forward_auth.check, _held_request(scope))
+            token = await asyncio.to_thread(self._forward_auth.check, request)
             headers = [] if token is None else _identity(token)
         except Exception as caught:  # noqa: BLE001 - whatever it is, the proxy gets an answer, and never 200
             error = caught
-            status, headers = self._refusal(caught, request_id)
+            status, headers = self._refusal(caught, request.audience, request_id)
         code = error.code if isinstance(error, Error) else "internal_error"
         content = {"status": "ok"} if error is None else {"error": "refused", "reason": code}
         if error is not None:
             headers.append((b"x-keyless-reason", code.encode("ascii")))
         await send_json(send, status, content, request_id=request_id, headers=headers)
 
-    def _refusal(self, error: Exception, request_id: str) -> tuple[int, list[tuple[bytes, bytes]]]:
+    def _refusal(self, error: Exception, audience: str, request_id: str) -> tuple[int, list[tuple[bytes, bytes]]]:
         match error:
             case UnknownProxyError():
                 _log.error("forward auth: %s (request %s)", error, request_id)
@@ -65,7 +67,9 @@ class AuthCheckDoor:
             case TokenError():
                 status = 403 if isinstance(error, InsufficientScopeError) else 401
                 named = None if isinstance(error, MissingTokenError) else error
-                text = challenge(named, metadata_url=self._metadata_url)
+                # Only for our own origin: what other resource servers publish is theirs to say.
+                url = metadata_url(self._public_url) if audience == self._public_url else None
+                text = challenge(named, metadata_url=url)
                 return status, [(b"www-authenticate", text.encode("ascii"))]
             case UnavailableError(retry_after=seconds):
                 return 503, [(b"retry-after", str(max(1, math.ceil(seconds))).encode("ascii"))]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
-from keyless.server.doors.http import Receive, Scope, Send, caller_of, send_json
-from keyless.server.services.token_request import TOKEN_EXCHANGE_GRANT
+from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, send_json
+from keyless.server.services.token_request import SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT
+from keyless.verifier.metadata import WELL_KNOWN, protected_resource_metadata
 
 
 class JwksDoor:
@@ -23,27 +25,54 @@ class JwksDoor:
         await send_json(send, 200, json.loads(self._jwks()), request_id=caller_of(scope).request_id)
 
 
-class MetadataDoor:
-    """`GET /.well-known/oauth-authorization-server` (RFC 8414 section 2)."""
+class DocumentDoor:
+    """Serve one JSON document that does not change while the service runs."""
 
-    def __init__(self, public_url: str) -> None:
-        self._document = {
-            "issuer": public_url,
-            "token_endpoint": f"{public_url}/oauth/token",
-            "revocation_endpoint": f"{public_url}/oauth/revoke",
-            "jwks_uri": f"{public_url}/oauth/jwks",
-            "explain_endpoint": f"{public_url}/oauth/explain",  # ours: `keyless doctor` asks there
-            "grant_types_supported": [TOKEN_EXCHANGE_GRANT],
-            "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["none"],
-            "revocation_endpoint_auth_methods_supported": ["none"],
-            "scopes_supported": ["read", "write", "create"],
-        }
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one GET."""
         del receive
         await send_json(send, 200, self._document, request_id=caller_of(scope).request_id)
+
+
+def authorization_server_metadata(public_url: str) -> dict[str, object]:
+    """Return our metadata (RFC 8414 section 2, RFC 9728 section 4). Everything is said, for the defaults are others'.
+
+    `response_types_supported` is required there and ours are none, so the list is empty; clients take that.
+    """
+    return {
+        "issuer": public_url,
+        "token_endpoint": f"{public_url}/oauth/token",
+        "revocation_endpoint": f"{public_url}/oauth/revoke",
+        "jwks_uri": f"{public_url}/oauth/jwks",
+        "explain_endpoint": f"{public_url}/oauth/explain",  # ours: `keyless doctor` asks there
+        "grant_types_supported": [TOKEN_EXCHANGE_GRANT],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "scopes_supported": ["read", "write", "create"],
+        "protected_resources": [public_url],
+        "subject_token_types_supported": sorted(SUBJECT_TOKEN_TYPES),  # ours, as the next one
+        "subject_token_audience": public_url,
+    }
+
+
+def well_known(public_url: str) -> dict[str, Mapping[str, Door]]:
+    """Return the doors of our metadata by their whole paths.
+
+    Where our URL has a path, the RFCs put it behind the well-known words and OpenID Connect before them; clients do
+    either. `openid-configuration` is the same document: we are no OpenID provider, but some clients ask nowhere else.
+    """
+    path = urlsplit(public_url).path
+    ours = {"GET": DocumentDoor(authorization_server_metadata(public_url))}
+    return {
+        f"/.well-known/oauth-authorization-server{path}": ours,
+        f"{path}/.well-known/oauth-authorization-server": ours,
+        f"{path}/.well-known/openid-configuration": ours,
+        f"{WELL_KNOWN}{path}": {"GET": DocumentDoor(protected_resource_metadata(public_url, public_url))},
+    }
 
 
 class HealthDoor:

@@ -50,13 +50,17 @@ class ResourceServers(Protocol):
         """Return the audience of the resource server with this name and credential, or `None`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HeldRequest:
-    """What a proxy says about the request it holds: every header of the name, as it was sent."""
+    """What a proxy says about the request it holds: every header of the name, as it was sent.
+
+    `audience` is filled in when the proxy is known: of the resource server in whose name it asks.
+    """
 
     proxy: Sequence[str]
     authorization: Sequence[str]
     headers: Mapping[str, Sequence[str]]
+    audience: str = ""
 
 
 class ForwardAuth:
@@ -83,6 +87,7 @@ class ForwardAuth:
             UnavailableError: The store cannot tell.
         """
         rules, audience = self._authenticate(request.proxy)
+        request.audience = audience
         path = canonical_path(_single(request.headers, rules.uri_header))
         found = rules.find(_single(request.headers, rules.method_header), path)
         if found is None:
