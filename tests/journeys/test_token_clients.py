@@ -183,10 +183,10 @@ class Platform:
         """Run a client; a missing one is a failure."""
         if not Path(command[0]).exists():
             pytest.fail(f"{command[0]} is missing: run `make journeys`")
+        environment = self.environment(**(more or {}))
         return subprocess.run(
-            command, env=self.environment(**(more or {})), cwd=cwd, input=given, capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
+            command, env=environment, cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def python(self, program: str, **more: str) -> VerifiedAccessToken:
         """Run a Python client that must work; return its token, verified and live."""
@@ -265,7 +265,9 @@ def test_databricks_sdk_with_client_id(platform: Platform) -> None:
 def test_openid_client_with_discovery(platform: Platform, algorithm: str) -> None:
     """S4, RFC 8414: discovery as it is by default and the other way, then the exchange."""
     done = platform.run(
-        [str(NODE), "--input-type=module", "-e", OPENID_CLIENT_PROGRAM], cwd=OPENID_CLIENT, more={"ALGORITHM": algorithm}
+        [str(NODE), "--input-type=module", "-e", OPENID_CLIENT_PROGRAM],
+        cwd=OPENID_CLIENT,
+        more={"ALGORITHM": algorithm},
     )
 
     assert good(platform.verified(done), platform)
