@@ -29,6 +29,9 @@ _tokens: dict[str, ExchangedToken] = {}
 class KeylessKeyring(KeyringBackend):
     """Exchange this job's id token when a tool asks for the password of a named index."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the base class has no annotations here
+
     @properties.classproperty
     def priority(cls) -> float:  # noqa: N805 - a property of the class
         """Come before keyrings of desktops where an index is named, and not at all elsewhere."""

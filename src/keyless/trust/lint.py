@@ -14,6 +14,7 @@ from typing import Final
 
 from keyless.issuers.profile import Profile
 from keyless.oidc.issuer import MAX_COUNTED_USES, Issuer, ReplayMode
+from keyless.resource import HUB_TYPES
 from keyless.trust.add_command import add_command, remove_command
 from keyless.trust.publisher import Condition, Operation, Operator, Publisher
 
@@ -322,7 +323,8 @@ def _ids(subject: _Subject) -> Iterator[LintFinding]:
 def _settings(subject: _Subject) -> Iterator[LintFinding]:
     """Look for a lifetime and a replay rule that cost more than they give (D7, D8)."""
     publisher = subject.publisher
-    if publisher.ttl_seconds is not None and publisher.ttl_seconds <= SHORT_TTL_SECONDS:
+    is_of_hub = publisher.resource.type in HUB_TYPES
+    if is_of_hub and publisher.ttl_seconds is not None and publisher.ttl_seconds <= SHORT_TTL_SECONDS:
         yield subject.finding(
             "short-ttl",
             Severity.WARNING,

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from keyless.jose.jwk import thumbprint
 from keyless.server.cli import audit, keys, trust
+from keyless.server.store import open_store
 
 Run = Callable[..., Any]
 GITHUB_ADD = (
@@ -309,3 +313,71 @@ def test_the_command_works_as_a_program(database: Path) -> None:
     assert found.stdout == ""
     assert "Traceback" not in found.stderr
     assert str(database) in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("resource", "url", "provider", "lines"),
+    [
+        ("pypi/Acme_Wheel", "https://pypi.example.org", "github", ["may     read, write, create pypi/acme-wheel"]),
+        (
+            "pypi/acme-wheel",
+            "https://pypi.example.org",
+            "gitlab",
+            ["PYPI_EXAMPLE_ORG_ID_TOKEN:\n      aud: pypi-example-org", "uv publish --trusted-publishing always"],
+        ),
+        (
+            "npm/@acme/ui",
+            "https://npm.example.org/registry",
+            "gitlab",
+            [
+                "NPM_ID_TOKEN:\n      aud: npm:npm.example.org",
+                "npm publish --registry https://npm.example.org/registry/",
+            ],
+        ),
+        ("oci/acme/app", "https://oci.example.org", "gitlab", ["aud: oci:oci.example.org", "keyless exec --for oci"]),
+    ],
+)
+def test_package_is_trusted_like_a_repository(
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    resource: str,
+    url: str,
+    provider: str,
+    lines: list[str],
+) -> None:
+    """S10, S11: the registry's door says which audience the job needs; all verbs know the package."""
+    del database
+    kind = resource.partition("/")[0]
+    monkeypatch.setenv(f"KEYLESS_DOORS__{kind.upper()}__URL", url)
+    options = ["--provider", provider, "--repository", "acme/train", "--branch", "main", "--pin-first-use"]
+    assert trust.run(["add", resource, *options, "--ttl", "120"]) == 0
+
+    printed = capsys.readouterr()
+    for line in lines:
+        assert line in printed.out, printed.out
+    assert "HF_" not in printed.out
+    assert "Hub" not in printed.err
+    canonical = resource.lower().replace("_", "-")
+    assert trust.run(["list", resource]) == 0
+    assert canonical in capsys.readouterr().out
+    assert trust.run(["lint", resource]) in {0, 1}
+    linted = capsys.readouterr().out
+    assert canonical in linted
+    assert "Hub's client" not in linted
+    assert audit.run(["list", "--resource", resource]) == 0
+    assert "publisher.added" in capsys.readouterr().out
+
+
+def test_certificates_are_those_of_the_published_keys(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """D21: the registry gets our public keys, and nothing that could sign; also before the service's first start."""
+    assert keys.run(["certificates"]) == 0
+    printed = capsys.readouterr().out
+    certificate = x509.load_pem_x509_certificate(printed.encode())
+
+    assert "PRIVATE" not in printed
+    with open_store(database) as store:
+        [row] = store.signing_keys("access-token")
+    public = certificate.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert thumbprint(public) == row.kid

@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
 
 def _certificates(options: argparse.Namespace) -> int:
     settings = load_settings(options.config)
-    with open_local(options) as (store, _settings):
+    with open_local(options, create=True) as (store, _settings):
         keys = SigningKeys.open(store, settings).published()
     found = [certificate_of(key, name=settings.public_url) for key in keys]
     if options.json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from keyless.resource import PACKAGE_TYPES
+from keyless.server.cli.package_text import id_token_audience, package_job_lines
 from keyless.server.cli.store_access import moment, visible
 from keyless.trust.publisher import Condition, Operator, Pin, Publisher
 
@@ -34,7 +36,7 @@ def describe(publisher: Publisher) -> list[str]:
         f"  may     {', '.join(publisher.operations)} {publisher.resource.short}",
         f"  issuer  {publisher.issuer_url}",
         "  a token must carry",
-        f"    aud = {publisher.audience}",
+        f"    aud = {id_token_audience(publisher)}",
     ]
     lines += [_condition(condition, words[condition.operator]) for condition in publisher.conditions]
     lines += [f"    {_pin(pin)}" for pin in publisher.pins]
@@ -51,6 +53,8 @@ def describe(publisher: Publisher) -> list[str]:
 
 def job_lines(publisher: Publisher) -> list[str]:
     """Return what the job's file needs, or nothing for a platform we cannot write it for."""
+    if publisher.resource.type in PACKAGE_TYPES:
+        return package_job_lines(publisher)
     environment = [f"HF_ENDPOINT: {publisher.audience}", f"HF_OIDC_RESOURCE: {publisher.resource.short}"]
     if publisher.issuer_kind == "github":
         return [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyless.errors import ConfigurationError
 from keyless.issuers import Profile, profile_for
 from keyless.oidc.issuer import ReplayMode
-from keyless.resource import parse_resource
+from keyless.resource import HUB_TYPES, parse_resource
 from keyless.server.cli import publisher_text
 from keyless.server.cli.remote_desk import open_desk
 from keyless.server.cli.store_access import (
@@ -34,7 +34,11 @@ def add_verbs(verbs: Verbs, *, providers: Sequence[str]) -> None:
     """Add the verbs about publishers."""
     add = verbs.add_parser("add", help="trust a CI job with a repository or an account")
     add.set_defaults(handler=_add)
-    add.add_argument("resource", metavar="RESOURCE", help="acme/model, datasets/acme/data, spaces/…, or a user name")
+    add.add_argument(
+        "resource",
+        metavar="RESOURCE",
+        help="acme/model, datasets/acme/data, spaces/…, a user name, pypi/NAME, npm/@SCOPE/NAME or oci/PATH",
+    )
     who = add.add_mutually_exclusive_group(required=True)
     who.add_argument("--provider", choices=providers, help="a platform with one issuer for everybody")
     who.add_argument("--issuer", metavar="URL", help="an issuer added with `keyless trust issuer add`")
@@ -109,7 +113,7 @@ def _add(options: argparse.Namespace) -> int:
             )
         )
     warnings = list(warnings_for(profile, publisher.conditions))
-    if options.ttl is not None and options.ttl <= SHORT_TTL_SECONDS:
+    if publisher.resource.type in HUB_TYPES and options.ttl is not None and options.ttl <= SHORT_TTL_SECONDS:
         warnings.append(f"with tokens of {SHORT_TTL_SECONDS} s or less the Hub's client exchanges again on every call")
     if options.json:
         print_json({**publisher_json(publisher), "warnings": warnings})
