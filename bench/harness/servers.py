@@ -90,6 +90,9 @@ def keyless(scene: Scene) -> Iterator[Server]:
         f'listen = "127.0.0.1:{scene.service_port}"\n'
         f'inside_listen = "127.0.0.1:{free_port()}"\n'
         "max_live_tokens = 0\n"  # one publisher gets all the tokens of a run
+        # The limits are on, and so high that one address and one repository may ask as fast as they can.
+        "exchanges_per_minute_by_address = 100000000\n"
+        "exchanges_per_minute_by_identity = 100000000\n"
     )
     program = beside_python("keyless")
     chosen: list[str | Path] = ["--config", config]

@@ -16,7 +16,8 @@ from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
 from keyless.server.doors.auth_check import AuthCheckDoor
-from keyless.server.doors.documents import HealthDoor, JwksDoor, well_known
+from keyless.server.doors.client_address import ClientAddresses
+from keyless.server.doors.documents import HealthDoor, JwksDoor, MetricsDoor, well_known
 from keyless.server.doors.errors import ErrorProfile
 from keyless.server.doors.explain import ExplainDoor
 from keyless.server.doors.feed import FeedDoor
@@ -28,9 +29,11 @@ from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
 from keyless.server.exchange_protocol import exchange_protocol
+from keyless.server.metrics import Metrics, process_gauges
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.checkpoint_key import load_checkpoint_key
-from keyless.server.services.exchange import ExchangeService, PublisherLimits
+from keyless.server.services.counting_fetcher import CountingFetcher
+from keyless.server.services.exchange import ExchangeRates, ExchangeService, PublisherLimits
 from keyless.server.services.explain import ExplainService
 from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
@@ -40,6 +43,7 @@ from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.path_rules import load_path_rules
 from keyless.server.services.putting_away import PuttingAway
+from keyless.server.services.rate_limit import RateLimit
 from keyless.server.services.sealer import Sealer, checkpoint_file
 from keyless.server.services.trail import ExchangeTrail
 from keyless.server.services.trusted_clock import TrustedClock
@@ -65,6 +69,7 @@ class TokenService:
         inside_url: Where the inside listener is reached from this machine.
         clock: Unix seconds.
         monotonic: Seconds that never jump, for the age of issuers' keys.
+        metrics: What to count in; shared by the workers of one machine.
         on_keys_replaced: Told when an issuer's keys were swapped whole (T37), besides the log and the audit trail.
 
     Raises:
@@ -79,8 +84,10 @@ class TokenService:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         on_keys_replaced: OnReplaced | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
+        self.metrics = metrics or Metrics()
         self._clock = clock
         self._making = threading.Lock()
         self._policy: PolicyDirectory | None = None
@@ -96,10 +103,12 @@ class TokenService:
             max_skew_seconds=max(settings.leeway_seconds, MAX_UNREMARKED_SKEW_SECONDS),
         )
         self.store.measure_clock()
-        self._commit = GroupCommit(self.store.commit)
+        self._commit = GroupCommit(
+            self.store.commit, begin=self.store.begin_commit, batch_size=self.metrics.batches.observe
+        )
         self._sealer, self._housekeeping = self._keep_house(clock)
         self._jwks = JwksCache(
-            GuardedFetcher(),
+            CountingFetcher(GuardedFetcher(), self.metrics.key_fetches),
             clock=monotonic,
             wall_clock=clock,
             on_keys=IssuerKeyWatch(self.store, on_replaced=on_keys_replaced),
@@ -127,6 +136,11 @@ class TokenService:
                 revoke_oldest=settings.live_tokens_full == "revoke_oldest",
                 max_grants_per_hour=settings.max_grants_per_hour,
             ),
+            rates=ExchangeRates(
+                _rate(settings.exchanges_per_minute_by_address, monotonic),
+                _rate(settings.exchanges_per_minute_by_identity, monotonic),
+            ),
+            metrics=self.metrics,
             clock=self._trusted_clock,
         )
         explain = ExplainService(
@@ -149,7 +163,14 @@ class TokenService:
         }
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
         self._hub_verifier = mounted[1] if mounted else None
-        self.token_door = TokenDoor(self.exchange, public_url=settings.public_url, profile=profile)
+        addresses = ClientAddresses(settings.trusted_proxies)
+        self.token_door = TokenDoor(
+            self.exchange,
+            public_url=settings.public_url,
+            profile=profile,
+            addresses=addresses,
+            metrics=self.metrics,
+        )
         path = urlsplit(settings.public_url).path
         self.public_protocol = exchange_protocol(self.token_door, f"{path}/oauth/token")
         self.public = Router(
@@ -163,7 +184,11 @@ class TokenService:
             prefix=path,
             roots={**well_known(settings.public_url), **roots},
             fallback=mounted[0] if mounted else None,
+            addresses=addresses,
         )
+        self.metrics.gauge("keyless_live_tokens", "Access tokens that are good now.", self.store.count_live_tokens)
+        for name, (text, read) in process_gauges().items():
+            self.metrics.gauge(name, text, read)
         self.inside = Router(
             {
                 "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
@@ -171,6 +196,7 @@ class TokenService:
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth, public_url=settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},
+                "/metrics": {"GET": MetricsDoor(self.metrics)},
             },
             mounts={"/api/v1": LateDoor(self._manage), "/ui": LateDoor(self._show)},
         )
@@ -274,6 +300,10 @@ class TokenService:
                 clock=self._clock,
             )
         )
+
+
+def _rate(per_minute: int, monotonic: Callable[[], float]) -> RateLimit:
+    return RateLimit(per_minute, per_minute // 2, monotonic=monotonic)
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyless.errors import ConfigurationError
@@ -139,6 +148,15 @@ class StoreSettings(BaseSettings):
     )
     max_grants_per_hour: int = Field(
         default=0, ge=0, description="More tokens than that in an hour pause their publisher; 0: any number."
+    )
+    exchanges_per_minute_by_address: int = Field(
+        default=6000, ge=0, description="Token requests of one network address, on each replica; 0: any number."
+    )
+    exchanges_per_minute_by_identity: int = Field(
+        default=1200, ge=0, description="The same of one proven repository or project."
+    )
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="Networks of the proxies whose X-Forwarded-For is believed."
     )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, send_json
+from keyless.server.metrics import CONTENT_TYPE, Metrics
 from keyless.server.services.token_request import SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT
 from keyless.verifier.metadata import WELL_KNOWN, protected_resource_metadata
 
@@ -106,3 +108,18 @@ class HealthDoor:
             },
             request_id=caller_of(scope).request_id,
         )
+
+
+class MetricsDoor:
+    """Serve the service's numbers to Prometheus."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one GET."""
+        del scope, receive
+        body = await asyncio.get_running_loop().run_in_executor(None, self._metrics.text)
+        headers = [(b"content-type", CONTENT_TYPE), (b"content-length", str(len(body)).encode("ascii"))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from keyless.server.doors.client_address import ClientAddresses
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, send_json
 
 
@@ -18,6 +19,7 @@ class Router:
             that ends in `*` stands for all that begin so.
         mounts: Whole applications by the first segments of their paths, for example `/api/v1`.
         fallback: Serves the paths that are not ours: the hub that shares our origin.
+        addresses: Finds the callers behind our proxies.
     """
 
     def __init__(
@@ -28,7 +30,9 @@ class Router:
         roots: Mapping[str, Mapping[str, Door]] = MappingProxyType({}),
         mounts: Mapping[str, Door] = MappingProxyType({}),
         fallback: Door | None = None,
+        addresses: ClientAddresses | None = None,
     ) -> None:
+        self._addresses = addresses
         self._doors = {prefix + path: dict(methods) for path, methods in doors.items()}
         self._doors |= {path: dict(methods) for path, methods in roots.items() if not path.endswith("*")}
         self._open = [(path[:-1], dict(methods)) for path, methods in roots.items() if path.endswith("*")]
@@ -39,6 +43,8 @@ class Router:
         """Serve one request."""
         if scope["type"] != "http":
             return  # no lifespan work here; a websocket is left to the server's own refusal
+        if self._addresses is not None:
+            self._addresses.put_into(scope)
         methods = self._doors.get(scope["path"])
         if methods is None and self._open:
             path = scope["path"]

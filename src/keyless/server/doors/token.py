@@ -5,14 +5,22 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
+from keyless.errors import Error
+from keyless.server.doors.client_address import ClientAddresses
 from keyless.server.doors.errors import ErrorProfile, error_answer
 from keyless.server.doors.http import HttpAnswer, Receive, Scope, Send, caller_of, header, read_body, send_answer
 from keyless.server.log import GrantLog
+from keyless.server.metrics import Metrics
 from keyless.server.services.exchange import ExchangeService, IssuedToken
 from keyless.server.services.token_request import MAX_BODY_BYTES, parse_token_request, read_members
 from keyless.server.services.trail import Caller
 
 MAX_BYTES: Final = MAX_BODY_BYTES
+_SHED: Final = (
+    b'{"error":"temporarily_unavailable","error_description":"more requests came than can be answered; nothing was'
+    b' granted or refused","reason":"unavailable","request_id":"%b"}'
+)
+_SHED_HEADERS: Final = ((b"retry-after", b"1"),)
 
 
 class TokenDoor:
@@ -24,9 +32,21 @@ class TokenDoor:
         service: The exchange.
         public_url: Our URL.
         profile: The OAuth codes of refusals.
+        addresses: Finds the callers behind our proxies.
+        metrics: What to count in.
     """
 
-    def __init__(self, service: ExchangeService, *, public_url: str, profile: ErrorProfile) -> None:
+    def __init__(
+        self,
+        service: ExchangeService,
+        *,
+        public_url: str,
+        profile: ErrorProfile,
+        addresses: ClientAddresses | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.addresses = addresses or ClientAddresses()
+        self.metrics = metrics or Metrics()
         self._service = service
         self._public_url = public_url
         self._profile = profile
@@ -49,12 +69,19 @@ class TokenDoor:
             issued = await self._service.exchange(request, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             return self.refusal(error, caller)
+        self.metrics.exchanges.add("granted")
         self._grants.write(caller.request_id, issued.publisher_id, str(issued.resource), issued.scope)
         return HttpAnswer(200, _granted(issued), caller.request_id)
 
     def refusal(self, error: Exception, caller: Caller) -> HttpAnswer:
-        """Log an error and return its answer."""
+        """Count and log an error and return its answer."""
+        self.metrics.exchanges.add(error.code if isinstance(error, Error) else "internal_error")
         return error_answer(error, self._profile, audience=self._public_url, request_id=caller.request_id)
+
+    def shed(self, caller: Caller) -> HttpAnswer:
+        """Refuse what waited too long for its turn, as cheaply as can be: counted, not logged."""
+        self.metrics.exchanges.add("shed")
+        return HttpAnswer(503, _SHED % caller.request_id.encode("ascii"), caller.request_id, _SHED_HEADERS)
 
 
 def _granted(issued: IssuedToken) -> bytes:

@@ -9,14 +9,16 @@ makes us send a request (S01).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from keyless.errors import (
     ClaimError,
     LockedError,
     NoMatchingPublisherError,
+    RateLimitedError,
     ReplayedTokenError,
     RequestError,
     TooManyTokensError,
@@ -27,6 +29,8 @@ from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS, VerifiedIdToken
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import HUB_TYPES, Resource
 from keyless.secret import Secret
+from keyless.server.metrics import Metrics
+from keyless.server.services.rate_limit import RateLimit
 from keyless.server.services.selection import PublisherSource, Selection, reasons_of, replay_of, select_publishers
 from keyless.server.services.terms import Terms
 from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest, printable
@@ -49,6 +53,14 @@ class PublisherLimits:
     max_live_tokens: int = 0
     revoke_oldest: bool = False
     max_grants_per_hour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRates:
+    """Hold how often one address may ask before its token is looked at, and one identity after (T105)."""
+
+    by_address: RateLimit
+    by_identity: RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ class ExchangeService:
         signing_key: Returns the key that signs now.
         token_ttl_seconds: Lifetime where the publisher sets none (D7).
         limits: Of publishers that set none.
+        rates: How often one address and one identity may ask; as often as they like when `None`.
+        metrics: What to count in.
         clock: Unix seconds.
     """
 
@@ -94,6 +108,8 @@ class ExchangeService:
         signing_key: Callable[[], SigningKey],
         token_ttl_seconds: int = MAX_TOKEN_TTL_SECONDS,
         limits: PublisherLimits = PublisherLimits(),
+        rates: ExchangeRates | None = None,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._public_url = public_url
@@ -104,6 +120,8 @@ class ExchangeService:
         self._committer = committer
         self._signing_key = signing_key
         self._limits = limits
+        self._rates = rates or ExchangeRates(RateLimit(0, 0), RateLimit(0, 0))
+        self._metrics = metrics or Metrics()
         self._clock = clock
 
     async def exchange(self, request: TokenRequest, caller: Caller, terms: Terms | None = None) -> IssuedToken:
@@ -116,6 +134,7 @@ class ExchangeService:
 
         Raises:
             RequestError: The target is not of a type that this door serves.
+            RateLimitedError: The address or the identity asks too often.
             TokenError: The id token is not acceptable; subclasses say why.
             NoMatchingPublisherError: It is genuine, and nothing trusts it with the resource.
             ReplayedTokenError: It was exchanged before, as often as its issuer's rule allows.
@@ -125,16 +144,22 @@ class ExchangeService:
         terms = terms or self._hub
         if request.resource is not None and request.resource.type not in terms.resource_types:
             raise RequestError(f"tokens for {request.resource} are not handed out at this endpoint")
+        began = perf_counter()
+        if caller.address is not None:
+            self._limit("address", self._rates.by_address, caller.address)
         candidate = self._verification.identify(request.subject_token.reveal())
         try:
             identity = await self._verification.prove(candidate, audiences=terms.audiences)
         except ClaimError as error:  # raised only after the signature proved good: worth an audit row (D15)
             await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
             raise
+        self._limit("identity", self._rates.by_identity, (candidate.issuer.id, identity.pinned_part))
+        self._metrics.steps.observe(perf_counter() - began, "verify")
         for _attempt in range(_MAX_MATCH_ATTEMPTS):
             issued, mode, outcome = await self._match_and_commit(identity, candidate, request, caller, terms)
             match outcome.verdict:
                 case Verdict.GRANTED:
+                    self._metrics.steps.observe(perf_counter() - began, "total")
                     return issued
                 case Verdict.REPLAYED:
                     raise _replayed(mode, outcome, self._clock())
@@ -146,11 +171,19 @@ class ExchangeService:
                     raise UnavailableError("the store could not keep this exchange", retry_after=5)
         raise UnavailableError("the publisher is being changed right now", retry_after=1)
 
+    def _limit(self, by: str, rate: RateLimit, asking: Hashable) -> None:
+        try:
+            rate.spend(asking)
+        except RateLimitedError:
+            self._metrics.limited.add(by)
+            raise
+
     async def _match_and_commit(
         self, identity: ProvenIdentity, candidate: Candidate, request: TokenRequest, caller: Caller, terms: Terms
     ) -> tuple[IssuedToken, ReplayMode, Outcome]:
-        now = int(self._clock())
+        now, observe = int(self._clock()), self._metrics.steps.observe
         token = identity.token
+        began = perf_counter()
         try:
             selection = select_publishers(self._store, request, identity, now=now)
         except LockedError as locked:
@@ -169,6 +202,8 @@ class ExchangeService:
             await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
             raise
         together = (publisher, *companions)
+        matched = perf_counter()
+        observe(matched - began, "match")
         ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, *(p.ttl_seconds or terms.ttl_seconds for p in together))
         # Never longer than its publisher: who checks it offline is told by no event that the publisher's time came.
         ttl_seconds = min([ttl_seconds, *(p.expires_at - now for p in together if p.expires_at is not None)])
@@ -176,6 +211,8 @@ class ExchangeService:
         scope = " ".join(operations)
         also = [(companion.resource, companion.id) for companion in companions]
         access_token = self._sign(token, publisher, resource, also, jti, operations, now, now + ttl_seconds)
+        signed = perf_counter()
+        observe(signed - matched, "sign")
         mode = replay_of(together, terms.replay or token.issuer.replay)
         grant = Grant(
             jti=jti,
@@ -203,6 +240,7 @@ class ExchangeService:
             user_agent=caller.user_agent,
         )
         outcome = await self._committer.submit(grant)
+        observe(perf_counter() - signed, "commit")
         issued = IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource, now + ttl_seconds, len(also))
         return issued, mode, outcome
 

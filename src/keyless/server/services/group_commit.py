@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -36,6 +37,13 @@ class _Waiting:
     answer: asyncio.Future[Outcome]
 
 
+@dataclass(slots=True)
+class _Batch:
+    on_time: list[_Waiting]
+    late: list[_Waiting]
+    finish: Callable[[], Sequence[Outcome]]
+
+
 _Answer = tuple[_Waiting, Outcome | Exception]
 
 
@@ -45,6 +53,8 @@ class GroupCommit:
     Args:
         commit: `Store.commit`: one transaction for all rows, one outcome for each; raises `UnavailableError` when the
             store cannot tell.
+        begin: `Store.begin_commit`: does what needs no waiting at once and returns what does the rest, or `None`.
+        batch_size: Told how many rows each batch has.
         monotonic: Clock in seconds.
     """
 
@@ -52,14 +62,18 @@ class GroupCommit:
         self,
         commit: Callable[[Sequence[Grant | Refusal]], Sequence[Outcome]],
         *,
+        begin: Callable[[Sequence[Grant | Refusal]], Callable[[], Sequence[Outcome]] | None] = lambda _rows: None,
+        batch_size: Callable[[int], object] = lambda _size: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._commit = commit
+        self._begin = begin
+        self._batch_size = batch_size
         self._monotonic = monotonic
-        self._lock = threading.Lock()  # around the list and the flag; held for a few instructions
+        self._lock = threading.Lock()  # around the list and the flags
         self._gathering: list[_Waiting] = []
         self._in_flight = False
-        self._batches: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._closing = False
         self._thread = threading.Thread(target=self._write, name="keyless-commit", daemon=True)
         self._thread.start()
@@ -98,11 +112,29 @@ class GroupCommit:
 
     def _hand_over(self) -> None:
         with self._lock:
-            if self._in_flight or not self._gathering:
+            if self._in_flight or self._closing or not self._gathering:
                 return
             batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
             self._in_flight = True
-        self._batches.put(batch)
+            # Under the lock: a batch that is begun holds the store, and must not be left behind by a `close`.
+            self._batches.put(self._prepare(batch))
+
+    def _prepare(self, batch: list[_Waiting]) -> _Batch:
+        """Sort out who waits no longer or too long, and begin to write the others' rows if that needs no waiting."""
+        now = self._monotonic()
+        # Who has gone away must not have his id token spent for him.
+        batch = [item for item in batch if not item.answer.cancelled()]
+        on_time = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
+        late = [item for item in batch if now - item.since > MAX_WAIT_SECONDS]
+        rows = [item.row for item in on_time]
+        finish = None
+        if rows:
+            self._batch_size(len(rows))
+            try:
+                finish = self._begin(rows)
+            except Exception:  # noqa: BLE001 - the ordinary way may do better, and says what is wrong
+                _log.exception("a batch of %d rows could not be begun", len(rows))
+        return _Batch(on_time, late, finish or functools.partial(self._commit, rows))
 
     def _write(self) -> None:
         while (batch := self._batches.get()) is not None:
@@ -113,37 +145,31 @@ class GroupCommit:
                 self._hand_over()  # the callers' loop is gone; another one may have gathered rows meanwhile
         while True:
             with self._lock:
-                batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
-            if not batch:
+                left, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
+            if not left:
                 return
-            _deliver(self._settle(batch))
+            _deliver(self._settle(self._prepare(left)))
 
-    def _settle(self, batch: list[_Waiting]) -> list[_Answer]:
-        """Write a batch and pair each of its callers with what became of his row."""
-        now = self._monotonic()
-        # Who has gone away must not have his id token spent for him.
-        batch = [item for item in batch if not item.answer.cancelled()]
-        on_time = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
-        answers: list[_Answer] = [
-            (item, UnavailableError("the exchange waited too long", retry_after=1))
-            for item in batch
-            if now - item.since > MAX_WAIT_SECONDS
-        ]
-        if on_time:
-            answers += zip(on_time, self._outcomes([item.row for item in on_time]), strict=True)
+    def _settle(self, batch: _Batch) -> list[_Answer]:
+        """Finish writing a batch and pair each of its callers with what became of his row."""
+        late = UnavailableError("the exchange waited too long", retry_after=1)
+        answers: list[_Answer] = [(item, late) for item in batch.late]
+        if batch.on_time:
+            answers += zip(batch.on_time, self._outcomes(batch), strict=True)
         return answers
 
-    def _outcomes(self, rows: Sequence[Grant | Refusal]) -> Sequence[Outcome | Exception]:
+    def _outcomes(self, batch: _Batch) -> Sequence[Outcome | Exception]:
+        count = len(batch.on_time)
         try:
-            outcomes = self._commit(rows)
-            if len(outcomes) != len(rows):
-                raise RuntimeError(f"{len(outcomes)} outcomes for {len(rows)} rows")
+            outcomes = batch.finish()
+            if len(outcomes) != count:
+                raise RuntimeError(f"{len(outcomes)} outcomes for {count} rows")
             return outcomes
         except UnavailableError as error:
-            return [error] * len(rows)
+            return [error] * count
         except Exception:  # noqa: BLE001 - the thread must survive a bug, or one bad batch ends the service for everybody
-            _log.exception("a batch of %d rows failed", len(rows))
-            return [UnavailableError("the store failed", retry_after=5)] * len(rows)
+            _log.exception("a batch of %d rows failed", count)
+            return [UnavailableError("the store failed", retry_after=5)] * count
 
 
 def _deliver(answers: Sequence[_Answer], *, then: Callable[[], None] | None = None) -> bool:

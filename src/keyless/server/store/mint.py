@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keyless.errors import UnavailableError
@@ -22,6 +22,7 @@ from keyless.server.store.limits import PublisherLimits
 from keyless.server.store.pending import bring_into_being
 from keyless.server.store.pinning import Pinned, pin_first_use
 from keyless.server.store.plain_grants import CLAIM, MINT, UNCLAIM, grant_together, mint_parameters, plain_members
+from keyless.server.store.sqlite import BUSY_TIMEOUT_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,42 @@ class BatchWriter:
             self.roll_back()
             raise
 
+    def begin(self, batch: Sequence[Grant | Refusal]) -> Begun | None:
+        """Write a batch up to its commit, without waiting for another writer.
+
+        Returns:
+            What `finish` takes; `None` when nothing was done, and `write` has to do it.
+        """
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 0")
+            try:
+                cursor.execute(self._database.begin_exchange)
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
+            transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
+            outcomes = transaction.apply_all(batch, None)
+            transaction.flush()
+        except (*self._database.errors, *self._database.member_errors):
+            self.roll_back()
+            return None
+        except BaseException:
+            self.roll_back()
+            raise
+        return Begun(batch, transaction, outcomes)
+
+    def finish(self, begun: Begun) -> None:
+        """Commit what `begin` has written.
+
+        Raises:
+            UnavailableError: The commit was not confirmed; nothing of the batch counts.
+        """
+        try:
+            self._commit(begun.batch, begun.transaction)
+        except BaseException:
+            self.roll_back()
+            raise
+
     def _write(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         try:
             return self._write_together(batch)
@@ -149,6 +186,15 @@ class BatchWriter:
             except self._database.errors:
                 logger.exception("a transaction could not be rolled back")
         self._chain.discard()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Hold a batch that is written and not committed."""
+
+    batch: Sequence[Grant | Refusal]
+    transaction: _Transaction
+    outcomes: list[Outcome]
 
 
 class _Transaction:

@@ -6,6 +6,7 @@ Administration (`keyless.server.store.admin`) works beside it over connections o
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -38,7 +39,7 @@ from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
 from keyless.server.store.feed import FeedPage, purge_feed, read_feed
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
-from keyless.server.store.mint import BatchWriter
+from keyless.server.store.mint import BatchWriter, Begun
 from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, SigningKeyRow
 from keyless.server.store.sqlite import SqliteDatabase
@@ -119,14 +120,49 @@ class Store:
             try:
                 outcomes = self._batches.write(batch)
             except UnavailableError:
-                try:
-                    self._settle()
-                except UnavailableError:
-                    logger.warning("a batch without a confirmed commit will be settled before the next one")
+                self._settle_soon()
                 raise
+        return self._noticed(outcomes)
+
+    def _settle_soon(self) -> None:
+        try:
+            self._settle()
+        except UnavailableError:
+            logger.warning("a batch without a confirmed commit will be settled before the next one")
+
+    def _noticed(self, outcomes: list[Outcome]) -> list[Outcome]:
         if any(outcome.verdict is Verdict.PUBLISHER_CHANGED for outcome in outcomes):
             self._trust.expire()  # whoever matches again must not meet the snapshot that misled him
         return outcomes
+
+    def begin_commit(self, batch: Sequence[Grant | Refusal]) -> Callable[[], list[Outcome]] | None:
+        """Do what `commit` does up to the wait for the disk, at once and without waiting for anybody.
+
+        On the event loop's own thread this spares handing the interpreter back and forth for every row (D17).
+
+        Returns:
+            What finishes the commit, on any thread; `None` when `commit` must be called instead, for nothing was done.
+        """
+        if self.database.engine != "sqlite" or not batch or not self._write_lock.acquire(blocking=False):
+            return None
+        outcomes = None
+        try:
+            if not self._batches.unsettled:
+                outcomes = self._batches.begin(batch)
+        finally:
+            if outcomes is None:
+                self._write_lock.release()
+        return None if outcomes is None else functools.partial(self._finish_commit, outcomes)
+
+    def _finish_commit(self, begun: Begun) -> list[Outcome]:
+        try:
+            self._batches.finish(begun)
+        except UnavailableError:
+            self._settle_soon()
+            raise
+        finally:
+            self._write_lock.release()
+        return self._noticed(begun.outcomes)
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
@@ -192,6 +228,12 @@ class Store:
             return tokens.revoke(
                 cursor, self._chain, jti, at=int(self.clock()), reason=reason, request_id=request_id, actor=actor
             )
+
+    def count_live_tokens(self) -> int:
+        """Return how many tokens are good now."""
+        with self._aside() as connection:
+            query = "SELECT count(*) FROM token WHERE expires_at > ? AND revoked_at IS NULL"
+            return int(connection.execute(query, (int(self.clock()),)).fetchone()[0])
 
     def purge(self, now: float | None = None) -> int:
         """Delete claims and tokens whose time is over, a few at a time; return how many rows went."""
