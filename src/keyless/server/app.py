@@ -39,6 +39,7 @@ from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.housekeeping import Housekeeping, Job
 from keyless.server.services.issuer_keys import IssuerKeyWatch, OnReplaced
+from keyless.server.services.key_rotation import KeyRotation
 from keyless.server.services.keys import SigningKeys
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.path_rules import load_path_rules
@@ -205,6 +206,7 @@ class TokenService:
         key = load_checkpoint_key(self.settings, create=True)
         putting_away = PuttingAway(self.store, self.settings, key, clock=self._trusted_clock)
         jobs: list[tuple[int, Job]] = [(1, self.store.checkpoint), (60, putting_away.often), (600, putting_away.seldom)]
+        jobs.append((60, KeyRotation(self.signing_keys, every_days=self.settings.signing_key_days).tend))
         if key is None:
             _log.warning("the audit is not sealed: set checkpoint_key_file")
             return None, Housekeeping(jobs)

@@ -158,6 +158,9 @@ class StoreSettings(BaseSettings):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         default=(), description="Networks of the proxies whose X-Forwarded-For is believed."
     )
+    signing_key_days: int = Field(
+        default=90, ge=0, le=3650, description="How long a signing key signs; 0: until somebody rotates it."
+    )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")

@@ -13,7 +13,7 @@ def signing_key_json(row: SigningKeyRow) -> dict[str, object]:
         "kid": row.kid,
         "purpose": row.purpose,
         "algorithm": row.algorithm,
-        "state": row.state,
+        "state": row.shown_state,
         "created_at": row.created_at,
         "activated_at": row.activated_at,
         "retired_at": row.retired_at,

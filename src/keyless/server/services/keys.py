@@ -47,6 +47,15 @@ class KeyStore(Protocol):
     def add_signing_key(self, row: SigningKeyRow, *, actor: str) -> bool:
         """Store a key; false when another process was faster."""
 
+    def activate_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Let a pending key sign and retire the one that did."""
+
+    def retire_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Withdraw a pending key."""
+
+    def distrust_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Never publish a key again."""
+
     def trust_version(self) -> int:
         """Return a number that grows when keys change."""
 
@@ -102,6 +111,31 @@ class SigningKeys:
                 hint="Give the key-encryption key the keys were made with (key_encryption_key_file, or secret.key"
                 " beside the database), and the same public_url.",
             )
+
+    def now(self) -> float:
+        """Return the store's time, Unix seconds."""
+        return self._store.clock()
+
+    def rows(self) -> tuple[SigningKeyRow, ...]:
+        """Return all keys as they are stored, oldest first."""
+        return self._store.signing_keys(ACCESS_TOKEN_PURPOSE)
+
+    def publish_next(self, *, actor: str) -> str | None:
+        """Make and publish the key that will sign next; return its id, or `None` when there is one already."""
+        key = SigningKey.generate(ALGORITHM)
+        return key.kid if self._store.add_signing_key(self._seal(key, state="pending"), actor=actor) else None
+
+    def activate(self, kid: str, *, actor: str) -> bool:
+        """Let a published key sign from now on; the one before it stays published for its tokens."""
+        return self._store.activate_signing_key(kid, actor=actor)
+
+    def retire(self, kid: str, *, actor: str) -> bool:
+        """Withdraw a published key that has not signed yet."""
+        return self._store.retire_signing_key(kid, actor=actor)
+
+    def distrust(self, kid: str, *, actor: str) -> bool:
+        """Withdraw a key, and with it whatever it signed; not the one that signs."""
+        return self._store.distrust_signing_key(kid, actor=actor)
 
     def active(self) -> SigningKey:
         """Return the key that signs now.

@@ -28,6 +28,10 @@ class ResourceServer:
     may_introspect: bool = False
 
 
+DISTRUSTED_AT = 0
+"""`retired_at` of a signing key that is distrusted: so long ago that it is not published any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeyRow:
     """A signing key at rest: the private part is encrypted, this room cannot read it (D21)."""
@@ -42,6 +46,11 @@ class SigningKeyRow:
     created_at: int
     activated_at: int | None = None
     retired_at: int | None = None
+
+    @property
+    def shown_state(self) -> str:
+        """Return the state as people know it: a key may be `distrusted`, which is retired so long ago that it is gone."""
+        return "distrusted" if self.retired_at == DISTRUSTED_AT else self.state
 
 
 def network_text(network: Network) -> str:

@@ -20,8 +20,7 @@ from keyless.jose.jwk import KeySet
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource, ResourceType
 from keyless.secret import Secret
-from keyless.server.audit.chain import GENESIS, INSERT_EVENT, Chain
-from keyless.server.audit.event import AuditEvent, EventKind
+from keyless.server.audit.chain import GENESIS, Chain
 from keyless.server.audit.reader import (
     AuditFilter,
     AuditRecord,
@@ -33,14 +32,13 @@ from keyless.server.audit.reader import (
 from keyless.server.audit.sealing import OVERLAP_ROWS
 from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store import issuer_keys, resource_servers, tokens
+from keyless.server.store import issuer_keys, resource_servers, signing_keys, tokens
 from keyless.server.store.audit_keeping import AuditKeeping
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
 from keyless.server.store.feed import FeedPage, purge_feed, read_feed
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
 from keyless.server.store.mint import BatchWriter, Begun
-from keyless.server.store.pinning import BUMP_TRUST
 from keyless.server.store.records import ResourceServer, SigningKeyRow
 from keyless.server.store.sqlite import SqliteDatabase
 from keyless.server.store.trust_reader import TrustReader
@@ -48,10 +46,6 @@ from keyless.server.store.trust_upkeep import TrustUpkeep
 from keyless.trust.publisher import Publisher
 
 logger = logging.getLogger(__name__)
-
-_KEY_COLUMNS: Final = (
-    "kid, purpose, algorithm, state, public_jwk, nonce, encrypted_private, created_at, activated_at, retired_at"
-)
 
 
 def open_store(location: Path | str | PostgresUrl, *, clock: Callable[[], float] = time.time) -> Store:
@@ -326,36 +320,27 @@ class Store:
     def signing_keys(self, purpose: str) -> tuple[SigningKeyRow, ...]:
         """Return the key rows of one purpose, oldest first."""
         with self._reading() as connection:
-            query = f"SELECT {_KEY_COLUMNS} FROM signing_key WHERE purpose = ? ORDER BY created_at, kid"  # noqa: S608
-            return tuple(SigningKeyRow(*row) for row in connection.execute(query, (purpose,)))
+            return signing_keys.read(connection, purpose)
 
     def add_signing_key(self, row: SigningKeyRow, *, actor: str) -> bool:
-        """Store a key; false when it would be a second active one of its purpose, made by another process meanwhile."""
+        """Store a key; false when it would be a second one in its state, made by another process meanwhile."""
         with self._writing() as cursor:
-            if row.state == "active":
-                other = "SELECT 1 FROM signing_key WHERE purpose = ? AND state = 'active'"
-                if cursor.execute(other, (row.purpose,)).fetchone():
-                    return False
-            insert = f"INSERT INTO signing_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-            cursor.execute(
-                insert,
-                (
-                    row.kid,
-                    row.purpose,
-                    row.algorithm,
-                    row.state,
-                    row.public_jwk,
-                    row.nonce,
-                    row.encrypted_private,
-                    row.created_at,
-                    row.activated_at,
-                    row.retired_at,
-                ),
-            )
-            cursor.execute(BUMP_TRUST)
-            event = AuditEvent(at=row.created_at, kind=EventKind.KEY_ADDED.value, actor=actor, reason=row.kid)
-            cursor.execute(INSERT_EVENT, self._chain.link(event))
-            return True
+            return signing_keys.add(cursor, self._chain, row, actor=actor)
+
+    def activate_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Let a pending key sign and retire the one that did; false when it is not pending."""
+        with self._writing() as cursor:
+            return signing_keys.activate(cursor, self._chain, kid, at=int(self.clock()), actor=actor)
+
+    def retire_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Withdraw a pending key before it has signed anything; false when it is not pending."""
+        with self._writing() as cursor:
+            return signing_keys.retire(cursor, self._chain, kid, at=int(self.clock()), actor=actor)
+
+    def distrust_signing_key(self, kid: str, *, actor: str) -> bool:
+        """Never publish a key again; false when it is the one that signs, or unknown."""
+        with self._writing() as cursor:
+            return signing_keys.distrust(cursor, self._chain, kid, at=int(self.clock()), actor=actor)
 
     # --- the audit ---
 
