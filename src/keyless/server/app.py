@@ -90,6 +90,7 @@ class TokenService:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self._clock = clock
+        self._draining = False
         self._making = threading.Lock()
         self._policy: PolicyDirectory | None = None
         self._policy_problem: str | None = None
@@ -160,6 +161,7 @@ class TokenService:
         checks = {
             "store": self.store.healthy,
             "writer": lambda: self._commit.healthy,
+            "serving": lambda: not self._draining,
             "clock": self._trusted_clock.agrees,
         }
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
@@ -236,6 +238,10 @@ class TokenService:
             )
             roots |= kind(lent).routes()
         return roots
+
+    def drain(self) -> None:
+        """Be ready no longer, and go on serving."""
+        self._draining = True
 
     def close(self) -> None:
         """Finish what is being written and let go of everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from keyless.server.doors.http import Door
 
 GRACEFUL_SECONDS: Final = 10  # what runs when the stop comes may finish; an exchange takes milliseconds
 _BACKLOG: Final = 2048
+_FIRST_INHERITED: Final = 3  # SD_LISTEN_FDS_START
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,17 @@ class _Listener(uvicorn.Server):
         yield
 
 
-def bind(address: str, *, setting: str) -> socket.socket:
+def bind(address: str, *, setting: str, name: str = "") -> socket.socket:
     """Bind a listening socket to `host:port`; port 0 takes a free one.
+
+    Where the system hands over a socket of this name, that one is taken: whoever connects during a restart waits in its
+    queue instead of being refused (systemd, `FileDescriptorName=`; sd_listen_fds(3)).
 
     Raises:
         ConfigurationError: The address is not free or not ours; the message names the setting.
     """
+    if (inherited := _inherited(name)) is not None:
+        return inherited
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -54,6 +61,13 @@ def bind(address: str, *, setting: str) -> socket.socket:
         raise ConfigurationError(f"{setting} = {address!r}: cannot listen there: {error.strerror or error}") from None
     sock.set_inheritable(False)
     return sock
+
+
+def _inherited(name: str) -> socket.socket | None:
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    if not name or os.environ.get("LISTEN_PID") != str(os.getpid()) or name not in names:
+        return None
+    return socket.socket(fileno=_FIRST_INHERITED + names.index(name))
 
 
 def url_of(sock: socket.socket) -> str:
@@ -78,16 +92,25 @@ def _server(listener: Listener) -> _Listener:
     )
 
 
-def serve(listeners: Sequence[Listener], *, ready: Callable[[], None], reload: Callable[[], None]) -> None:
+def serve(
+    listeners: Sequence[Listener],
+    *,
+    ready: Callable[[], None],
+    reload: Callable[[], None],
+    drain: Callable[[], None] = lambda: None,
+    drain_seconds: float = 0,
+) -> None:
     """Serve each application on its socket until SIGTERM or SIGINT, then finish what runs.
 
     Args:
         listeners: Applications and bound sockets.
         ready: Called once when all of them accept connections.
         reload: Called on SIGHUP, in a thread of its own.
+        drain: Called when the stop comes.
+        drain_seconds: How long to go on serving after that, so that who looks at readiness sends no more.
     """
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(_serve(listeners, ready, reload))
+        runner.run(_serve(listeners, ready, reload, drain, drain_seconds))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -99,7 +122,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop  # type: ignore[no-any-return]
 
 
-async def _serve(listeners: Sequence[Listener], ready: Callable[[], None], reload: Callable[[], None]) -> None:
+async def _serve(
+    listeners: Sequence[Listener],
+    ready: Callable[[], None],
+    reload: Callable[[], None],
+    drain: Callable[[], None],
+    drain_seconds: float,
+) -> None:
     servers = [_server(listener) for listener in listeners]
 
     def stop() -> None:
@@ -107,8 +136,13 @@ async def _serve(listeners: Sequence[Listener], ready: Callable[[], None], reloa
             server.should_exit = True
 
     loop = asyncio.get_running_loop()
+
+    def begin_to_stop() -> None:
+        drain()
+        loop.call_later(drain_seconds, stop)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, begin_to_stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
     async with asyncio.TaskGroup() as group:
         for server, listener in zip(servers, listeners, strict=True):

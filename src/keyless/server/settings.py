@@ -161,6 +161,9 @@ class StoreSettings(BaseSettings):
     signing_key_days: int = Field(
         default=90, ge=0, le=3650, description="How long a signing key signs; 0: until somebody rotates it."
     )
+    drain_seconds: float = Field(
+        default=0, ge=0, le=300, description="How long to go on serving, not ready, after SIGTERM."
+    )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")

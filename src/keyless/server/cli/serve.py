@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from keyless.cli.output import report
 from keyless.errors import Error
+
+if TYPE_CHECKING:
+    from keyless.server.metrics import Metrics
+    from keyless.server.settings import Settings
+
+MAX_WORKERS: Final = 64
 
 EPILOG = """\
 examples:
   keyless serve --config keyless.toml
   KEYLESS_PUBLIC_URL=https://hub.example.org keyless serve
+  keyless serve --config keyless.toml --workers 4
   keyless serve --config keyless.toml --check
 
 exit status: 0 stopped by a signal or --check passed, 2 a setting cannot work, 1 anything else
@@ -28,23 +39,32 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); KEYLESS_… variables win")
+    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that answer; default 1")
     parser.add_argument("--check", action="store_true", help="check the settings, the store and the keys, then stop")
     return parser
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be 1-{MAX_WORKERS}")
+    if int(text) > 1 and not hasattr(os, "fork"):
+        raise argparse.ArgumentTypeError("this system has one worker only: it cannot fork")
+    return int(text)
 
 
 def run(argv: list[str]) -> int:
     """Run the verb and return its exit status."""
     options = _parser().parse_args(argv)
     try:
-        return _run(options.config, check=options.check)
+        return _run(options.config, check=options.check, workers=options.workers)
     except Error as error:
         return report(error)
 
 
-def _run(config: Path | None, *, check: bool) -> int:
-    from keyless.server.app import TokenService
-    from keyless.server.listeners import Listener, bind, serve, url_of
+def _run(config: Path | None, *, check: bool, workers: int) -> int:
+    from keyless.server.listeners import bind, url_of
     from keyless.server.log import configure_logging
+    from keyless.server.metrics import Metrics
     from keyless.server.settings import load_settings
 
     settings = load_settings(config)
@@ -52,22 +72,58 @@ def _run(config: Path | None, *, check: bool) -> int:
     for warning in settings.warnings:
         logging.getLogger("keyless.server").warning("%s", warning)
     # Listening comes before the service, so that a hub mounted in it can be told where to ask.
-    public = bind(settings.listen, setting="listen")
-    inside = bind(settings.inside_listen, setting="inside_listen")
+    public = bind(settings.listen, setting="listen", name="public")
+    inside = bind(settings.inside_listen, setting="inside_listen", name="inside")
     with public, inside:
-        service = TokenService(settings, inside_url=url_of(inside))
-        try:
-            print(f"keyless: {settings.public_url} on {url_of(public)}, inside on {url_of(inside)}", file=sys.stderr)
-            if check:
-                print("keyless: settings, store and keys are good", file=sys.stderr)
-                return 0
-            if settings.policy_directory is not None:
-                service.reload()
-            serve(
-                [Listener(service.public, public, service.public_protocol), Listener(service.inside, inside)],
-                ready=lambda: print("keyless: ready", file=sys.stderr, flush=True),
-                reload=service.reload,
-            )
-        finally:
-            service.close()
+        print(f"keyless: {settings.public_url} on {url_of(public)}, inside on {url_of(inside)}", file=sys.stderr)
+        if workers == 1 or check:
+            return _serve(settings, public, inside, Metrics(), ready=_say_ready, check=check)
+        from keyless.server.workers import Supervisor
+
+        metrics = Metrics(workers)  # before the fork: its memory is shared
+
+        def work(number: int, ready: Callable[[], None]) -> int:
+            metrics.cells.become(number)
+            return _serve(load_settings(config), public, inside, metrics, ready=ready)
+
+        import keyless.server.app  # noqa: F401 - loaded once, before the fork, for all workers
+
+        return Supervisor(workers, work, ready=_say_ready).run()
+
+
+def _serve(
+    settings: Settings,
+    public: socket.socket,
+    inside: socket.socket,
+    metrics: Metrics,
+    *,
+    ready: Callable[[], None],
+    check: bool = False,
+) -> int:
+    from keyless.server.app import TokenService
+    from keyless.server.listeners import Listener, serve, url_of
+
+    try:
+        service = TokenService(settings, inside_url=url_of(inside), metrics=metrics)
+    except Error as error:
+        return report(error)
+    try:
+        if check:
+            print("keyless: settings, store and keys are good", file=sys.stderr)
+            return 0
+        if settings.policy_directory is not None:
+            service.reload()
+        serve(
+            [Listener(service.public, public, service.public_protocol), Listener(service.inside, inside)],
+            ready=ready,
+            reload=service.reload,
+            drain=service.drain,
+            drain_seconds=settings.drain_seconds,
+        )
+    finally:
+        service.close()
     return 0
+
+
+def _say_ready() -> None:
+    print("keyless: ready", file=sys.stderr, flush=True)

@@ -49,7 +49,7 @@ class SigningKeyRow:
 
     @property
     def shown_state(self) -> str:
-        """Return the state as people know it: a key may be `distrusted`, which is retired so long ago that it is gone."""
+        """Return the state as people know it: one may be `distrusted`: retired so long ago that it is gone."""
         return "distrusted" if self.retired_at == DISTRUSTED_AT else self.state
 
 
