@@ -49,7 +49,8 @@ TABLE_INTRODUCTION: Final = """\
 ## Platforms with a variable
 
 The platform puts the token into a variable before the job, or its phase, starts; it cannot be minted again. Where the
-platform fixes the audience, the service has to be told to accept it.
+platform fixes the audience, the service has to be told to accept it: `fixed_audiences` of
+[its settings](settings.md#platforms-with-an-audience-of-their-own).
 """
 ELSEWHERE: Final = """\
 ## Any other platform

@@ -143,7 +143,7 @@ def test_azures_audience_is_azures_alone(world: World) -> None:
 
 @pytest.mark.parametrize("name", FOREIGN_AUDIENCE)
 def test_an_audience_that_only_the_platform_knows_is_refused_by_name(world: World, name: str) -> None:
-    """D19: the client hands the token over as it is, and the service says what is wrong with it."""
+    """D19: the client hands the token over as it is; a service that was not told of its audience says what is wrong."""
     platform = generic(name, str(platform_claims(name)["sub"]), max_lifetime_seconds=86_400)
     with world.job(platform) as job:
         credential = world.credential(platform, job.environ())

@@ -105,6 +105,23 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     assert all(name in str(caught.value) for name in ("public_url", "leeway_seconds", "log_level"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    ['"acme.semaphoreci.com" = "x"', '"https://acme.semaphoreci.com" = ""', '"https://acme.semaphoreci.com" = "a b"'],
+)
+def test_fixed_audiences_that_cannot_be_meant(tmp_path: Path, line: str) -> None:
+    """T43: an issuer by its URL, and something that a token can carry."""
+    with pytest.raises(ConfigurationError, match="fixed_audiences"):
+        load_settings(write(tmp_path, f"{GOOD}\n[fixed_audiences]\n{line}\n"))
+
+
+def test_fixed_audiences_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is JSON in the environment."""
+    monkeypatch.setenv("KEYLESS_FIXED_AUDIENCES", '{"https://a.example": "b"}')
+
+    assert load_settings(write(tmp_path, GOOD)).fixed_audiences == {"https://a.example": "b"}
+
+
 def test_a_variable_that_nearly_is_a_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """D19: a slip of the pen does not silently mean the default."""
     monkeypatch.setenv("KEYLESS_TOKEN_TTL_SECOND", "600")

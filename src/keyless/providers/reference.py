@@ -269,7 +269,7 @@ REFERENCE: Final[Mapping[str, Reference]] = {
         {"SPIFFE_ENDPOINT_SOCKET": "unix:///run/spire/agent/public/api.sock"},
         (("KEYLESS_SPIFFE_ID", "which of several identities to take; the first by default"),),
         (
-            Mistake("A TCP address", {"SPIFFE_ENDPOINT_SOCKET": "tcp://127.0.0.1:8081"}),
+            Mistake("The address of another machine", {"SPIFFE_ENDPOINT_SOCKET": "tcp://192.0.2.1:8081"}),
             Mistake("No absolute path", {"SPIFFE_ENDPOINT_SOCKET": "unix://run/api.sock"}),
             Mistake("The socket is not mounted", {"SPIFFE_ENDPOINT_SOCKET": "unix:///nonexistent/api.sock"}),
         ),

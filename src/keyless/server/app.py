@@ -121,6 +121,7 @@ class TokenService:
             audience=settings.public_url,
             issuers=self.store,
             keys=self._jwks,
+            fixed_audiences=settings.fixed_audiences,
             leeway_seconds=settings.leeway_seconds,
             clock=self._trusted_clock,
         )

@@ -73,6 +73,10 @@ Location = Annotated[
 ]
 
 
+def _is_audience(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
 class DoorSettings(BaseModel):
     """Hold what an operator says about one package registry."""
 
@@ -90,7 +94,7 @@ class DoorSettings(BaseModel):
     @field_validator("audience")
     @classmethod
     def _audience(cls, value: str | None) -> str | None:
-        if value is not None and (not value.isascii() or not value.isprintable() or not value or " " in value):
+        if value is not None and not _is_audience(value):
             raise ValueError("must be plain ASCII without spaces")
         return value
 
@@ -167,6 +171,9 @@ class StoreSettings(BaseSettings):
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")
+    fixed_audiences: dict[str, str] = Field(
+        default={}, description="Issuer URL -> the `aud` of its tokens, where the platform lets nobody choose one."
+    )
     doors: dict[str, DoorSettings] = Field(default={}, description="Package registries: pypi, npm, oci.")
     hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
     forward_auth: Path | None = Field(default=None, description="TOML file with the rules of `GET /auth/check`.")
@@ -190,6 +197,14 @@ class StoreSettings(BaseSettings):
     @classmethod
     def _public_url(cls, value: str | None) -> str | None:
         return None if value is None else check_public_url(value)
+
+    @field_validator("fixed_audiences")
+    @classmethod
+    def _fixed_audiences(cls, value: dict[str, str]) -> dict[str, str]:
+        for issuer, audience in value.items():
+            if not issuer.startswith(("https://", "http://")) or not _is_audience(audience):
+                raise ValueError('holds lines like "https://acme.semaphoreci.com" = "the aud of its tokens"')
+        return value
 
     @field_validator("listen", "inside_listen")
     @classmethod

@@ -116,6 +116,7 @@ async def _of_token(token: str, snapshot: TrustSnapshot, resource: Resource, now
         audience=snapshot.settings.public_url,
         issuers=snapshot.store,
         keys=JwksCache(GuardedFetcher()),
+        fixed_audiences=snapshot.settings.fixed_audiences,
         leeway_seconds=snapshot.settings.leeway_seconds,
     )
     try:

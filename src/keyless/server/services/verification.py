@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -76,6 +76,8 @@ class IdTokenVerification:
         audience: The one audience that id tokens must carry: our public URL (D19).
         issuers: The configured issuers.
         keys: Their key sets.
+        fixed_audiences: Issuer URL -> the audience of its tokens, which the operator accepts because nobody can choose
+            another one.
         leeway_seconds: Clock difference tolerated (V11).
         clock: Unix seconds.
     """
@@ -86,11 +88,13 @@ class IdTokenVerification:
         audience: str,
         issuers: IssuerSource,
         keys: KeySource,
+        fixed_audiences: Mapping[str, str] | None = None,
         leeway_seconds: int = LEEWAY_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.leeway_seconds = leeway_seconds
         self._audience = audience
+        self._fixed_audiences = dict(fixed_audiences or {})
         self._issuers = issuers
         self._keys = keys
         self._clock = clock
@@ -130,8 +134,10 @@ class IdTokenVerification:
             candidate.unverified,
             issuer=issuer,
             keys=keys,
-            # Where the platform lets nobody choose the audience, it is that one; replay is `once` there (T43).
-            audience=profile.fixed_audience or _meant(candidate, audiences or (self._audience,)),
+            # Where the platform lets nobody choose the audience, it is that one and no other (T43).
+            audience=self._fixed_audiences.get(issuer.url)
+            or profile.fixed_audience
+            or _meant(candidate, audiences or (self._audience,)),
             now=self._clock(),
             leeway_seconds=self.leeway_seconds,
             required_claims=profile.required_claims,
