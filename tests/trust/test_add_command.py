@@ -20,6 +20,10 @@ FULL = replace(
     ttl_seconds=600,
     expires_at=1_900_000_000,
     replay=ReplayMode.COUNTED,
+    max_live_tokens=5,
+    max_grants_per_hour=50,
+    max_run_attempt=1,
+    pending_until=1_900_000_000,
 )
 HEAD = "keyless trust add acme/model --provider github"
 
@@ -35,6 +39,7 @@ def test_everything_a_publisher_says_is_in_its_command() -> None:
         f"{HEAD} --repository acme/widgets --branch 'rel-*' --branch main"
         " --repository-id 456789 --repository-owner-id 123456"
         " --ttl 600 --expires 2030-03-17T17:46:40Z --replay counted"
+        " --max-live-tokens 5 --max-grants-per-hour 50 --max-run-attempt 1 --pending"
     )
 
 

@@ -148,6 +148,8 @@ def test_a_tight_publisher_has_no_finding(record: Publisher) -> None:
         pytest.param(tight(replay=ReplayMode.COUNTED), [("replay-counted", W)], id="D8 counted where once would do"),
         pytest.param(tight(expires_at=NOW), [("expired", I)], id="T92 expired"),
         pytest.param(tight(enabled=False), [("disabled", I)], id="T92 disabled"),
+        pytest.param(replace(tight(), pending_until=NOW), [("pending-lapsed", I)], id="T93 waited too long"),
+        pytest.param(replace(tight(), max_live_tokens=0), [("no-cap", W)], id="T117 any number of tokens"),
         pytest.param(tight(issuer=OFF), [("issuer-disabled", I)], id="T109 issuer switched off"),
         pytest.param(tight(issuer=ENDING), [("keys-end", W)], id="K13 pinned keys that end soon"),
         pytest.param(tight(last_used_at=NOW - 90 * DAY_SECONDS), [("unused", W)], id="T92 unused"),

@@ -1,6 +1,6 @@
 """The `keyless trust add` that makes a given publisher: how a proposed change is written down. Pure.
 
-There is no verb that edits a publisher: a changed one is added and the old one removed, so that the audit has both.
+Lint proposes to add a changed one and to remove the old one, so that the audit has both in full.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def add_command(
         words += _option("expires", datetime.fromtimestamp(publisher.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     if settings and publisher.replay is not None:
         words += _option("replay", publisher.replay.value)
+    words += _life(publisher, settings=settings)
     if resource_server is not None:
         words += _option("resource-server", resource_server)
     return shlex.join(words)
@@ -74,6 +75,18 @@ def add_command(
 def remove_command(publisher: Publisher) -> str:
     """Return the command line that removes a publisher."""
     return f"keyless trust remove {publisher.id}"
+
+
+def _life(publisher: Publisher, *, settings: bool) -> list[str]:
+    words = []
+    for name, most in (
+        ("max-live-tokens", publisher.max_live_tokens if settings else None),
+        ("max-grants-per-hour", publisher.max_grants_per_hour if settings else None),
+        ("max-run-attempt", publisher.max_run_attempt),
+    ):
+        if most is not None:
+            words += _option(name, str(most))
+    return words if publisher.pending_until is None else [*words, "--pending"]
 
 
 def _option(name: str, value: str) -> list[str]:

@@ -28,7 +28,18 @@ ENVIRONMENT_CLAIMS: Final = ("environment", "environment_node_id")
 CODES: Final = (
     *("whole-repository", "no-ref", "no-workflow", "wide-glob", "guarded-value", "sub-only", "generic-audience"),
     *("unprotected-ref", "unprotected-environment", "branch-and-tag", "id-missing", "id-unpinned", "id-lapsed"),
-    *("short-ttl", "replay-counted", "expired", "disabled", "issuer-disabled", "keys-end", "never-used", "unused"),
+    *(
+        "short-ttl",
+        "replay-counted",
+        "no-cap",
+        "expired",
+        "disabled",
+        "pending-lapsed",
+        "issuer-disabled",
+        "keys-end",
+        "never-used",
+        "unused",
+    ),
 )
 """Every rule's stable name; described in `docs/explain.md`."""
 
@@ -347,7 +358,17 @@ def _life(subject: _Subject) -> Iterator[LintFinding]:
     if publisher.expires_at is not None and publisher.expires_at <= subject.now:
         yield subject.finding("expired", Severity.INFO, "it accepts nothing: its time is over", remove)
     if not publisher.enabled:
-        yield subject.finding("disabled", Severity.INFO, "it accepts nothing until somebody enables it", remove)
+        why = f" ({publisher.paused_reason})" if publisher.paused_reason else ""
+        yield subject.finding("disabled", Severity.INFO, f"it accepts nothing until somebody resumes it{why}", remove)
+    if publisher.pending_until is not None and publisher.pending_until <= subject.now:
+        yield subject.finding("pending-lapsed", Severity.INFO, "it accepts nothing: its name was not created", remove)
+    if publisher.max_live_tokens == 0:
+        yield subject.finding(
+            "no-cap",
+            Severity.WARNING,
+            "any number of its tokens may be live at once: whoever gets into its job can collect them",
+            f"keyless trust edit {publisher.id} --max-live-tokens default",
+        )
     if not subject.issuer.enabled:
         enable = f"keyless trust issuer enable {subject.issuer.url}"
         yield subject.finding(

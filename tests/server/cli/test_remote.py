@@ -116,6 +116,33 @@ def test_the_life_of_a_publisher_over_the_api(run: Run) -> None:
     assert run(trust, "show", number, who=None)[0] == 2
 
 
+def test_a_publisher_is_changed_and_locked_over_the_api(run: Run) -> None:
+    """T76, T101, T109, T117, D13: by the owner in his namespace, everything by an admin, nothing by a machine."""
+    issuer = run.both.service.issuer.url
+    claims = ["--repository", "acme/train", "--branch", "main", "--repository-id", "11", "--repository-owner-id", "22"]
+    number = run.json(trust, "add", "acme/edited", "--issuer", issuer, *claims, "--ttl", "600", who="owner")["id"]
+    edit = ["edit", number, "--branch", "next", "--ttl", "default", "--max-live-tokens", "3", "--max-run-attempt", "1"]
+
+    for who in ("other", "machine"):
+        assert run(trust, *edit, who=who)[0] != 0
+    edited = run.json(trust, *edit, who="owner")
+    assert (edited["ttl_seconds"], edited["max_live_tokens"], edited["max_run_attempt"]) == (None, 3, 1)
+    assert run.json(trust, "show", number, who=None) == edited
+    assert run.json(trust, "pause", number, "--reason", "odd", who="owner")["paused_reason"] == "odd"
+    assert run(trust, "lock", "acme/edited", who="other")[0] != 0
+    assert run(trust, "lock", "acme/edited", "--reason", "odd", who="owner")[0] == 0
+    assert run.json(trust, "locks")["resources"] == ["models/acme/edited"]
+    assert run.json(trust, "publishers-only", "acme/edited", who="owner")["publishers_only"] is True
+    for what in (["--namespace", "acme"], ["--all"]):
+        assert run(trust, "lock", *what, who="owner")[0] == 4
+        assert run.json(trust, "lock", *what)["locked"]
+        assert run.json(trust, "locks") == run.json(trust, "locks", who=None)
+        assert not run.json(trust, "unlock", *what)["locked"]
+    assert not run.json(trust, "unlock", "acme/edited", who="owner")["locked"]
+    assert run.json(trust, "locks", who=None)["resources"] == []
+    run.json(trust, "remove", number)
+
+
 def test_issuers_and_resource_servers_over_the_api(run: Run) -> None:
     """D13: an admin's, and the credential is shown this once."""
     assert run(trust, "issuer", "add", "https://ci.example.org", who="owner") == (4, "")

@@ -24,7 +24,7 @@ def table_row(publisher: Publisher) -> tuple[str, ...]:
         ids or "-",
         ",".join(publisher.operations),
         moment(publisher.last_used_at),
-        "enabled" if publisher.enabled else "disabled",
+        _state(publisher),
     )
 
 
@@ -32,7 +32,7 @@ def describe(publisher: Publisher) -> list[str]:
     """Return the lines of `trust show`."""
     words = {Operator.EQUALS: "is", Operator.ONE_OF: "is one of", Operator.GLOB: "matches"}
     lines = [
-        f"publisher {publisher.id}{'' if publisher.enabled else ' (disabled)'}",
+        f"publisher {publisher.id}{'' if publisher.enabled else f' ({visible(_state(publisher))})'}",
         f"  may     {', '.join(publisher.operations)} {publisher.resource.short}",
         f"  issuer  {publisher.issuer_url}",
         "  a token must carry",
@@ -44,6 +44,17 @@ def describe(publisher: Publisher) -> list[str]:
         lines.append(f"  tokens  live {publisher.ttl_seconds} s")
     if publisher.replay is not None:
         lines.append(f"  replay  {publisher.replay.value}")
+    lines += [
+        f"  {name}  {'any number of' if most == 0 else f'at most {most}'} {what}"
+        for name, most, what in (
+            ("live  ", publisher.max_live_tokens, "tokens at once"),
+            ("hourly", publisher.max_grants_per_hour, "tokens, or it is paused"),
+            ("re-run", publisher.max_run_attempt, "attempts of a run"),
+        )
+        if most is not None
+    ]
+    if publisher.pending_until is not None:
+        lines.append(f"  waits   for {publisher.resource.short} to exist, until {moment(publisher.pending_until)}")
     if publisher.expires_at is not None:
         lines.append(f"  until   {moment(publisher.expires_at)}")
     lines.append(f"  added   {moment(publisher.created_at)} by {visible(publisher.created_by)}")
@@ -73,6 +84,12 @@ def job_lines(publisher: Publisher) -> list[str]:
             *(f"  {line}" for line in environment),
         ]
     return []
+
+
+def _state(publisher: Publisher) -> str:
+    if publisher.enabled:
+        return "enabled" if publisher.pending_until is None else "pending"
+    return f"paused: {publisher.paused_reason}" if publisher.paused_reason else "paused"
 
 
 def _condition(condition: Condition, verb: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from keyless.errors import ConfigurationError
+from keyless.errors import ConfigurationError, ConflictError
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource
 from keyless.secret import Secret
@@ -18,12 +18,13 @@ from keyless.server.representations import reading
 from keyless.server.representations.audit import audit_from_json
 from keyless.server.representations.issuer import issuer_from_json
 from keyless.server.representations.new_issuer import new_issuer_json
-from keyless.server.representations.new_publisher import new_publisher_json
+from keyless.server.representations.new_publisher import new_publisher_json, publisher_terms_json
 from keyless.server.representations.publisher import publisher_from_json
+from keyless.server.representations.resource import locks_from_json, resource_from_json
 from keyless.server.representations.resource_server import resource_server_from_json
 from keyless.server.representations.signing_key import signing_key_from_json
 from keyless.server.store import SigningKeyRow
-from keyless.server.store.admin import Administration, NewIssuer, NewPublisher
+from keyless.server.store.admin import Administration, Locks, NewIssuer, NewPublisher, ResourceState
 from keyless.server.store.records import ResourceServer
 from keyless.trust.publisher import Publisher
 
@@ -56,12 +57,57 @@ class RemoteDesk:
         headers = {"If-Match": self.client.get(path).etag}
         return publisher_from_json(self.client.call("PATCH", path, body=body, headers=headers).content)
 
+    def change_publisher(
+        self, publisher_id: str, new: NewPublisher, *, expected_version: int | None = None
+    ) -> Publisher:
+        """Make a publisher fit a description, if it has the version that the caller saw."""
+        path = path_of("publishers", publisher_id)
+        found = self.client.get(path)
+        before = publisher_from_json(found.content)
+        if expected_version is not None and before.version != expected_version:
+            raise ConflictError(f"publisher {publisher_id} was changed meanwhile")
+        headers = {"If-Match": found.etag}
+        return publisher_from_json(
+            self.client.call("PATCH", path, body=publisher_terms_json(new), headers=headers).content
+        )
+
     def remove_publisher(self, publisher_id: str) -> Publisher:
         """Remove a publisher for good, as it is now."""
         path = path_of("publishers", publisher_id)
         found = self.client.get(path)
         self.client.call("DELETE", path, headers={"If-Match": found.etag})
         return publisher_from_json(found.content)
+
+    # --- resources, namespaces, everything ---
+
+    def resource_state(self, resource: Resource) -> ResourceState:
+        """Return what is true of a resource."""
+        return resource_from_json(self.client.get(_resource_path(resource)).content)
+
+    def set_resource_state(self, resource: Resource, state: str, *, reason: str | None = None) -> None:
+        """Lock a resource or open it again."""
+        self._patch(_resource_path(resource), {"state": state, "reason": reason})
+
+    def set_publishers_only(self, resource: Resource, *, publishers_only: bool) -> None:
+        """Say whether a resource takes tokens of trusted publishers alone."""
+        self._patch(_resource_path(resource), {"publishers_only": publishers_only})
+
+    def set_namespace_locked(self, name: str, *, locked: bool, reason: str | None = None) -> None:
+        """Lock a namespace and everything in it, or open it again."""
+        self._patch(path_of("namespaces", name), {"state": "locked" if locked else "active", "reason": reason})
+
+    def set_all_locked(self, *, locked: bool, reason: str | None = None) -> None:
+        """Stop every exchange and every token, or let them go on."""
+        self._patch("/locks", {"everything": locked, "reason": reason})
+
+    def locks(self) -> Locks:
+        """Return everything that is locked."""
+        return locks_from_json(self.client.get("/locks").content)
+
+    def _patch(self, path: str, body: Mapping[str, object]) -> None:
+        headers = {"If-Match": self.client.get(path).etag}
+        given = {name: value for name, value in body.items() if value is not None}
+        self.client.call("PATCH", path, body=given, headers=headers)
 
     # --- issuers ---
 
@@ -125,6 +171,10 @@ class RemoteDesk:
     def explain(self, resource: Resource, question: Mapping[str, object]) -> Mapping[str, object]:
         """Ask what the publishers of a resource make of a job; return what `explanation_json` writes."""
         return self.client.call("POST", "/explain", body={"resource": str(resource), **question}).content
+
+
+def _resource_path(resource: Resource) -> str:
+    return f"/resources{path_of(*str(resource).split('/'))}"
 
 
 @contextmanager

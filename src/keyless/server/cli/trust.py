@@ -9,6 +9,7 @@ from keyless.server.cli import (
     trust_explain,
     trust_issuers,
     trust_lint,
+    trust_locks,
     trust_policy,
     trust_publishers,
     trust_resource_servers,
@@ -24,6 +25,9 @@ examples:
   keyless trust issuer distrust https://ci.example.org 2024-11-key
   keyless trust add acme/model --issuer https://ci.example.org --claim sub=pipeline:release
   keyless trust list
+  keyless trust edit pub_… --max-run-attempt 1 --ttl default
+  keyless trust pause pub_… --reason "the workflow leaked"
+  keyless trust lock --namespace acme
   keyless trust remove pub_…
   keyless trust explain acme/model --claims job.json --provider github
   keyless trust lint --strict
@@ -48,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     providers = sorted(k for k, p in PROFILES.items() if p.default_url)
     trust_publishers.add_verbs(verbs, providers=providers)
     trust_explain.add_verbs(verbs, providers=providers)
+    trust_locks.add_verbs(verbs)
     trust_lint.add_verbs(verbs)
     trust_test.add_verbs(verbs)
     trust_policy.add_verbs(verbs)

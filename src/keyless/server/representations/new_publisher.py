@@ -93,6 +93,16 @@ def new_publisher_json(new: NewPublisher) -> dict[str, object]:
     members: dict[str, object] = {
         "resource": str(new.resource),
         "issuer": new.issuer_url,
+        **publisher_terms_json(new),
+        "resource_server": new.resource_server,
+        "pending": new.pending,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def publisher_terms_json(new: NewPublisher) -> dict[str, object]:
+    """Return what may change of a publisher, all of it: what is `null` is taken back."""
+    return {
         "claims": {claim: list(values) for claim, values in new.claims.items()},
         "pins": dict(new.pins),
         "pin_first_use": new.pin_first_use,
@@ -100,13 +110,10 @@ def new_publisher_json(new: NewPublisher) -> dict[str, object]:
         "ttl_seconds": new.ttl_seconds,
         "expires_at": new.expires_at,
         "replay": None if new.replay is None else new.replay.value,
-        "resource_server": new.resource_server,
-        "pending": new.pending,
         "max_live_tokens": new.max_live_tokens,
         "max_grants_per_hour": new.max_grants_per_hour,
         "max_run_attempt": new.max_run_attempt,
     }
-    return {name: value for name, value in members.items() if value is not None}
 
 
 def provider_url(provider: str) -> str:

@@ -1,7 +1,10 @@
-"""Resources, namespaces and locks as JSON."""
+"""Resources, namespaces and locks as JSON, and back."""
 
 from __future__ import annotations
 
+from keyless.resource import parse_resource
+from keyless.server.representations import reading
+from keyless.server.representations.reading import Json
 from keyless.server.store.admin.resource_list import NamespaceState
 from keyless.server.store.admin.resources import Locks, ResourceState
 
@@ -30,3 +33,31 @@ def locks_json(locks: Locks) -> dict[str, object]:
         "resources": [str(resource) for resource in locks.resources],
         "issuers": list(locks.issuers),
     }
+
+
+def resource_from_json(content: Json) -> ResourceState:
+    """Read what `resource_json` writes.
+
+    Raises:
+        ResponseError: It is something else.
+    """
+    return ResourceState(
+        resource=parse_resource(reading.text(content, "resource")),
+        state=reading.text(content, "state"),
+        namespace_state=reading.text(content, "namespace_state"),
+        publishers_only=content.get("publishers_only") is True,
+    )
+
+
+def locks_from_json(content: Json) -> Locks:
+    """Read what `locks_json` writes.
+
+    Raises:
+        ResponseError: It is something else.
+    """
+    return Locks(
+        everything=content.get("everything") is True,
+        namespaces=tuple(reading.texts(content, "namespaces")),
+        resources=tuple(parse_resource(path) for path in reading.texts(content, "resources")),
+        issuers=tuple(reading.texts(content, "issuers")),
+    )
