@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ MAX_SUBJECT_TOKEN_CHARS: Final = 32 * 1024  # V01
 MAX_FIELDS: Final = 64
 _MAX_WORD_BYTES: Final = 128  # of what is remembered; no token is so short
 
+_PUBLISHER_ID: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 TOKEN_EXCHANGE_GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # RFC 8693 section 2.1
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # RFC 8693 section 3
 SUBJECT_TOKEN_TYPES: Final = frozenset(
@@ -179,6 +181,9 @@ def _select_target(members: Mapping[str, str], public_url: str) -> tuple[Resourc
             pass  # another service's idea of an audience; a later parameter may still name the target
     for name in ("client_id", "identity_provider_id"):
         if publisher_id := members.get(name):
+            # What cannot be an id is not repeated in an answer or a log: some clients put a token here by mistake.
+            if not _PUBLISHER_ID.fullmatch(publisher_id):
+                raise RequestError(f"the parameter {name} names no publisher: give its id, pub_ and twenty characters")
             return None, publisher_id
     raise RequestError("the parameter resource is missing: name the repository or user the token is for")
 
