@@ -177,8 +177,8 @@ def test_pages_are_read_to_the_end(endpoint: Endpoint, feed: Feed, monkeypatch: 
     ]
     monkeypatch.setattr(feed, "_page", _answers(pages))
 
-    news = feed.current().news
-    assert {subject[1]: item.live for subject, item in news.items()} == {"a": True, "b": False}
+    news = feed.current().by_kind["token"]
+    assert {name: item.live for name, item in news.items()} == {"a": True, "b": False}
 
 
 def _answers(pages: list[dict[str, Any]]) -> Callable[[str], tuple[bool, bool, str, list[object]]]:
@@ -341,7 +341,7 @@ def test_news_does_not_pile_up(endpoint: Endpoint, feed: Feed, time: Time) -> No
         feed.current()
         time.advance(KEPT_SECONDS / 2)
 
-    assert len(feed.current().news) <= 2
+    assert len(feed.current().by_kind["token"]) <= 2
 
 
 def test_forked_child_does_not_wait_for_its_parents_lock(endpoint: Endpoint, feed: Feed) -> None:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Self, TypeAlias
 
 from keyless.errors import (
     AudienceMismatchError,
+    ClaimError,
     ExpiredTokenError,
     ImmatureTokenError,
     InvalidClaimError,
@@ -238,7 +239,12 @@ def prove_access_token(
         raise InvalidClaimError("the token stands behind another prefix than it was issued with", claim="prefix")
     if audience is not None and token_audience != audience:
         raise AudienceMismatchError("the token is meant for another resource server", claim="aud")
-    _check_lifetime(issued_at, expires_at, now)
+    if (
+        not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS
+        or now >= expires_at
+        or issued_at > now + CLOCK_SKEW_SECONDS
+    ):
+        raise _wrong_time(issued_at, expires_at, now)
     try:
         resource = _parse_resource(path)
     except ResourceSyntaxError:
@@ -315,10 +321,9 @@ def _read_also(claims: Mapping[str, object]) -> tuple[frozenset[Resource], froze
         raise InvalidClaimError("the claim 'also' is not a list of resources", claim="also") from None
 
 
-def _check_lifetime(issued_at: int, expires_at: int, now: float) -> None:
+def _wrong_time(issued_at: int, expires_at: int, now: float) -> ClaimError:
     if not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS:
-        raise InvalidClaimError(f"the token's lifetime is not 1-{MAX_LIFETIME_SECONDS} s", claim="exp")
+        return InvalidClaimError(f"the token's lifetime is not 1-{MAX_LIFETIME_SECONDS} s", claim="exp")
     if now >= expires_at:
-        raise ExpiredTokenError(f"the token expired {now - expires_at:.0f} s ago", claim="exp")
-    if issued_at > now + CLOCK_SKEW_SECONDS:
-        raise ImmatureTokenError("the token was issued in the future", claim="iat")
+        return ExpiredTokenError(f"the token expired {now - expires_at:.0f} s ago", claim="exp")
+    return ImmatureTokenError("the token was issued in the future", claim="iat")

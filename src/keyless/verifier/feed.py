@@ -88,7 +88,11 @@ class Feed:
             UnavailableError: The news is too old and there is no newer.
         """
         held = self._held
-        if held is not None and self._age(held) < self._refresh_seconds:
+        if (
+            held is not None  # as `_age`, without its call: for each request of a resource server
+            and self._monotonic() - held.asked_at < self._refresh_seconds
+            and self._clock() - held.asked_at_wall < self._refresh_seconds
+        ):
             return held.withdrawals
         if self._process_id != os.getpid():  # a fork may have copied a lock that a thread of the parent held
             self._process_id, self._lock = os.getpid(), threading.Lock()

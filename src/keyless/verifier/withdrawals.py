@@ -6,7 +6,7 @@ so older news touches no token any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,6 @@ from keyless.errors import RevokedTokenError, UnavailableError
 from keyless.verifier.access_token import VerifiedAccessToken
 
 KEPT_SECONDS: Final = 2 * 3600
-KINDS: Final = frozenset({"token", "publisher", "issuer", "resource", "namespace", "key", "service"})
 LOCK: Final = "locked"
 """The subject of kind `service`: the switch that stops everything."""
 
@@ -34,14 +33,20 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawals:
-    """Hold the news by subject."""
+    """Hold the news by kind and subject; a kind that nothing was heard of is not there."""
 
-    news: Mapping[Subject, News] = field(default_factory=dict)
+    by_kind: Mapping[str, Mapping[str, News]] = field(default_factory=dict)
 
     def updated(self, heard: Mapping[Subject, News], *, now: float, anew: bool) -> Withdrawals:
         """Return what is known with the latest news; `anew` forgets what was known before."""
-        kept = () if anew else ((s, n) for s, n in self.news.items() if now - n.heard_at < KEPT_SECONDS)
-        return Withdrawals({**dict(kept), **heard})
+        known: dict[str, dict[str, News]] = {}
+        if not anew:
+            for kind, subjects in self.by_kind.items():
+                if kept := {name: news for name, news in subjects.items() if now - news.heard_at < KEPT_SECONDS}:
+                    known[kind] = kept
+        for (kind, name), news in heard.items():
+            known.setdefault(kind, {})[name] = news
+        return Withdrawals(known)
 
     def check(self, token: VerifiedAccessToken, now: float) -> tuple[VerifiedAccessToken, float]:
         """Return a token that stands, perhaps with fewer operations, and until when that is so at the latest.
@@ -50,18 +55,11 @@ class Withdrawals:
             RevokedTokenError: It was withdrawn, or something that it stands on.
         """
         ends_at: float = token.expires_at
-        news = self.news
-        if not news:
-            return token, ends_at
-        resources = {str(resource) for resource in (token.resource, *token.also)}
-        for subject in _subjects(token):
-            found = news.get(subject)
-            if found is None:
-                continue
-            if not found.live:
-                raise RevokedTokenError("the token was withdrawn")
-            if subject[0] == "publisher":
-                if found.resource not in resources:
+        for kind, subjects in self.by_kind.items():
+            for name in _NAMES[kind](token):
+                if (found := subjects.get(name)) is None:
+                    continue
+                if not found.live or (found.resource is not None and found.resource not in _paths(token)):
                     raise RevokedTokenError("the token was withdrawn")
                 if found.scope is not None:
                     token = token.narrowed_to(found.scope)
@@ -72,16 +70,19 @@ class Withdrawals:
         return token, ends_at
 
 
-def _subjects(token: VerifiedAccessToken) -> Iterable[Subject]:
-    yield "service", LOCK
-    yield "token", token.jti
-    yield "key", token.kid
-    yield "issuer", token.ci_issuer
-    for publisher_id in (token.publisher_id, *token.also_publishers):
-        yield "publisher", publisher_id
-    for resource in (token.resource, *token.also):
-        yield "resource", str(resource)
-        yield "namespace", resource.namespace
+def _paths(token: VerifiedAccessToken) -> list[str]:
+    return [str(resource) for resource in (token.resource, *token.also)]
+
+
+_NAMES: Final[dict[str, Callable[[VerifiedAccessToken], Iterable[str]]]] = {
+    "token": lambda token: (token.jti,),
+    "publisher": lambda token: (token.publisher_id, *token.also_publishers),
+    "issuer": lambda token: (token.ci_issuer,),
+    "resource": _paths,
+    "namespace": lambda token: [resource.namespace for resource in (token.resource, *token.also)],
+    "key": lambda token: (token.kid,),
+    "service": lambda _token: (LOCK,),
+}
 
 
 def read_news(entry: object, heard_at: float) -> tuple[Subject, News]:
@@ -93,7 +94,7 @@ def read_news(entry: object, heard_at: float) -> tuple[Subject, News]:
     if isinstance(entry, dict):
         kind, subject, live = entry.get("kind"), entry.get("id"), entry.get("live")
         resource, scope, ends_at = entry.get("resource"), entry.get("scope"), entry.get("ends_at")
-        if kind in KINDS and isinstance(subject, str) and isinstance(live, bool):
+        if isinstance(kind, str) and kind in _NAMES and isinstance(subject, str) and isinstance(live, bool):
             if kind != "publisher" or not live:
                 return (kind, subject), News(live, heard_at)
             if isinstance(resource, str) and isinstance(scope, str) and (ends_at is None or type(ends_at) is int):
