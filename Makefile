@@ -122,7 +122,8 @@ guards: env-dev ## take each check out of a copy of the source: the test that pr
 	@$(BIN)/python -m tests.guards $(ARGS)
 
 .PHONY: fuzz
-fuzz: env-dev ## the property tests with very many examples
+fuzz: env-dev ## 100,000 bodies at the token door; then the property tests with very many examples
+	@$(BIN)/python -m tests.fuzz
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)
 
 .PHONY: bench

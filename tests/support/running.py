@@ -82,6 +82,12 @@ class RunningService:
         """Where the inside listener is, as the running service said."""
         return str(re.findall(r"inside on (http://\S+)", (self.directory / "serve.log").read_text())[-1])
 
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def administration(self) -> Administration:
         """Return the administration of the service's database, as another process would have it."""
         return Administration(self.database, actor="cli:test")
