@@ -107,6 +107,10 @@ fmt: env-dev ## format the code and mend what the linter can
 journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
+.PHONY: screenshots
+screenshots: env-dev ## pictures of every web page, light and dark, phone and wide, in build/screenshots
+	@KEYLESS_TEST_SCREENSHOTS=build/screenshots $(PYTEST) -o timeout=180 -m journey -k everybody tests/journeys/test_pages.py $(ARGS)
+
 .PHONY: journeys-newest
 journeys-newest: env-dev ## the same with the newest huggingface_hub there is (never gates)
 	@$(PYTHON) -m venv .venvs/hf-newest

@@ -37,7 +37,7 @@ FOREIGN_PREFIXES = (
 FOREIGN_NAMES = {
     *MARKERS, "ACT", "ALL_PROXY", "CI", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
 }  # fmt: skip
-OURS = {"KEYLESS_TEST_HF"}  # another client to test with than those of `make journeys`
+OURS = {"KEYLESS_TEST_HF", "KEYLESS_TEST_SCREENSHOTS"}  # another client to test with than those of `make journeys`
 
 
 class NetworkBlockedError(AssertionError):
