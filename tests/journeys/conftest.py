@@ -32,6 +32,11 @@ def hf(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def stage(hf: Path) -> Iterator[Stage]:
     """A running service with its hub, a fake GitHub whose issuer it trusts, and no publisher yet."""
+    yield from build_stage(hf)
+
+
+def build_stage(hf: Path) -> Iterator[Stage]:
+    """Build what `stage` is, for a test that needs no more than one version."""
     with Stage(hf, keep=False) as built:
         built.administer("trust", "issuer", "add", built.issuer.url, "--kind", "github", "--network", "loopback")
         built.start_service()

@@ -24,9 +24,9 @@ CA_HINT: Final = (
     "(or SSL_CERT_DIR to a hashed directory). REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are not read."
 )
 
-# What OpenSSL says when no authority that it knows has signed (X509_verify_cert_error_string): the one kind of refusal
-# that a larger store may turn into trust. 18 and 19 are self-signed certificates.
-_NO_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
+# What OpenSSL says about the certificate of another host or address (X509_verify_cert_error_string): the refusal
+# that no larger store turns into trust.
+_NOT_THE_HOST: Final = frozenset({62, 64})
 
 
 class _Trust:
@@ -73,7 +73,7 @@ def _current_trust() -> _Trust:
 
 def _widen(trust: _Trust, error: ssl.SSLCertVerificationError) -> bool:
     """Trust the bundle too from now on, where that may help after a failed handshake; say whether to try again."""
-    if not trust.is_partial or error.verify_code not in _NO_AUTHORITY:
+    if not trust.is_partial or error.verify_code in _NOT_THE_HOST:
         return False
     if _trusts.get(_key()) is trust:  # else another thread has done it
         _trusts[_key()] = _Trust(_everything(), is_partial=False)
