@@ -23,6 +23,8 @@ GOOD = [
     ("pypi/Acme_.Wheel", ResourceType.PYPI, "pypi/acme-wheel", "pypi/acme-wheel"),
     ("npm/ui", ResourceType.NPM, "npm/ui", "npm/ui"),
     ("npm/@acme/ui.kit_2", ResourceType.NPM, "npm/@acme/ui.kit_2", "npm/@acme/ui.kit_2"),
+    ("cargo/acme_core", ResourceType.CARGO, "cargo/acme_core", "cargo/acme_core"),
+    ("gem/acme.core", ResourceType.GEM, "gem/acme.core", "gem/acme.core"),
     ("oci/app", ResourceType.OCI, "oci/app", "oci/app"),
     ("oci/acme/team/app__x--y", ResourceType.OCI, "oci/acme/team/app__x--y", "oci/acme/team/app__x--y"),
 ]
@@ -88,6 +90,9 @@ def test_accepted_spellings(text: str, kind: ResourceType, canonical: str, short
         "npm/a%2fb",
         "npm/a..b",
         "npm/" + "a" * 215,
+        "cargo/1a",
+        "cargo/a.b",
+        "gem/-a",
         "oci/App",
         "oci/a//b",
         "oci/a/",

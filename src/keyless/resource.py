@@ -3,7 +3,7 @@
 Two spellings are accepted and one is written. The Hugging Face Hub's short names (`acme/model`, `datasets/acme/data`,
 `spaces/…`, `kernels/…`, `buckets/…`, or a bare user name), the canonical form (`models/acme/model`, `users/acme`), and
 both below the service's own public URL. What lies in a package registry has one spelling: `pypi/NAME`, `npm/NAME`,
-`npm/@SCOPE/NAME`, `oci/PATH`. Everything inside the project carries a `Resource`. Pure.
+`npm/@SCOPE/NAME`, `oci/PATH`, `cargo/NAME`, `gem/NAME`. Everything inside the project carries a `Resource`. Pure.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class ResourceType(StrEnum):
     PYPI = "pypi"
     NPM = "npm"
     OCI = "oci"
+    CARGO = "cargo"
+    GEM = "gem"
 
     @property
     def plural(self) -> str:
@@ -37,7 +39,9 @@ class ResourceType(StrEnum):
         return self.value if self in PACKAGE_TYPES else f"{self.value}s"
 
 
-PACKAGE_TYPES: Final = frozenset({ResourceType.PYPI, ResourceType.NPM, ResourceType.OCI})
+PACKAGE_TYPES: Final = frozenset(
+    {ResourceType.PYPI, ResourceType.NPM, ResourceType.OCI, ResourceType.CARGO, ResourceType.GEM}
+)
 HUB_TYPES: Final = frozenset(ResourceType) - PACKAGE_TYPES
 _TYPE_BY_PLURAL: Final = {kind.plural: kind for kind in ResourceType}
 RESERVED_NAMESPACES: Final = frozenset(_TYPE_BY_PLURAL) | {"api", "oauth", "resolve", "settings", "login", "static"}
@@ -50,6 +54,10 @@ _PACKAGE_NAMES: Final = {
     ResourceType.NPM: re.compile(r"(?=.{1,214}\Z)(?:@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*"),
     # OCI distribution specification, "Pulling manifests": <name>
     ResourceType.OCI: re.compile(rf"{_OCI_COMPONENT}(?:/{_OCI_COMPONENT})*"),
+    # Cargo's manifest reference, "The name field", and the public registry's own narrower rule
+    ResourceType.CARGO: re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}"),
+    # RubyGems' specification reference, "name"
+    ResourceType.GEM: re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
 }
 
 

@@ -37,6 +37,8 @@ PACKAGE_PREFIXES: Final = {  # what a registry's own tools look for, then ours
     ResourceType.PYPI: "pypi-kl_",
     ResourceType.NPM: "npm_kl_",
     ResourceType.OCI: "oci_kl_",
+    ResourceType.CARGO: "cio_tp_kl_",
+    ResourceType.GEM: "rubygems_kl_",
 }
 # D6: the default, the Hub's for repositories and accounts, and those of package registries
 PREFIXES: Final = ("kl_", "hf_jwt_", "hf_oauth_", *PACKAGE_PREFIXES.values())

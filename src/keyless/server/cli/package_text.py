@@ -25,7 +25,9 @@ def package_job_lines(publisher: Publisher) -> list[str]:
         ResourceType.NPM: f"npm publish --registry {url}/",
         ResourceType.OCI: f"keyless exec --for oci --endpoint {url} --resource {name} -- skopeo copy …",
     }
-    command = commands[publisher.resource.type]
+    command = commands.get(publisher.resource.type)
+    if command is None:
+        return []
     if publisher.issuer_kind == "github":
         return ["permissions:", "  contents: read", "  id-token: write", "steps:", f"  - run: {command}"]
     if publisher.issuer_kind == "gitlab":

@@ -6,10 +6,11 @@ their dialect. It decides nothing. Its class says on what terms it exchanges; se
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -81,10 +82,10 @@ def find_door(name: str) -> type[PackageDoor]:
     Raises:
         ConfigurationError: There is none of that name.
     """
-    known = sorted(kind.value for kind in PACKAGE_TYPES)
+    known = sorted(kind.value for kind in PACKAGE_TYPES if find_spec(f"{__package__}.{kind.value}"))
     if name not in known:
         raise ConfigurationError(f"doors.{name}: there is no such door", hint=f"Doors: {', '.join(known)}.")
-    door: object = importlib.import_module(f"keyless.server.doors.{name}").DOOR
+    door: object = import_module(f"{__package__}.{name}").DOOR
     assert isinstance(door, type) and issubclass(door, PackageDoor)  # noqa: S101 - for the type checker
     return door
 
