@@ -16,7 +16,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -191,21 +191,49 @@ class GuardedFetcher:
             TransportError: `retryable` for an outage (name, network, time, HTTP 5xx and 429), not `retryable` where a
                 rule says no. The text is for operators and holds nothing the server sent (S06).
         """
+        if etag is not None and not _ETAG.fullmatch(etag):
+            etag = None
+        return self._call(url, network, deadline, operator_port, max_bytes, etag=etag)
+
+    def post(self, url: str, body: bytes, *, network: AllowedNetwork, port: int, headers: Mapping[str, str]) -> None:
+        """Send JSON to a place that the operator named, under the same rules; what it answers is not read.
+
+        Args:
+            url: As in `fetch`.
+            body: The JSON.
+            network: Which addresses the operator allowed.
+            port: The port of the operator's own record.
+            headers: Further ones, of ours.
+
+        Raises:
+            TransportError: As `fetch`; also for any answer that is not 2xx.
+        """
+        self._call(url, network, None, port, MAX_BYTES, sent=(body, headers))
+
+    def _call(
+        self,
+        url: str,
+        network: AllowedNetwork,
+        deadline: Deadline | None,
+        operator_port: int | None,
+        max_bytes: int,
+        *,
+        etag: str | None = None,
+        sent: tuple[bytes, Mapping[str, str]] | None = None,
+    ) -> Fetched:
         try:
             parsed = parse_url(url)
         except ValueError as error:
             _refuse(str(error))
         self._check_scheme_and_port(parsed, network, operator_port)
         self._check_context()  # a context is mutable, and somebody may have
-        if etag is not None and not _ETAG.fullmatch(etag):
-            etag = None
         outer = TOTAL_SECONDS if deadline is None else min(TOTAL_SECONDS, deadline.remaining())
         total = Deadline(outer, monotonic=self._monotonic)
         where = f"{parsed.host}:{parsed.port}"
         sock: socket.socket | None = None
         try:
             sock = self._connect(parsed, network, total)
-            return self._exchange(sock, parsed, total, etag, max_bytes)
+            return self._exchange(sock, parsed, total, etag, max_bytes, sent)
         except (DeadlineExceededError, TimeoutError):
             raise TransportError(f"{where} gave no complete answer in time", retryable=True) from None
         except ssl.SSLCertVerificationError:
@@ -292,14 +320,23 @@ class GuardedFetcher:
                 _refuse(f"{url.host} has an address of an unknown family")
         return vetted
 
-    def _exchange(self, sock: socket.socket, url: Url, total: Deadline, etag: str | None, max_bytes: int) -> Fetched:
+    def _exchange(
+        self,
+        sock: socket.socket,
+        url: Url,
+        total: Deadline,
+        etag: str | None,
+        max_bytes: int,
+        sent: tuple[bytes, Mapping[str, str]] | None,
+    ) -> Fetched:
         # The connection object is only a writer and parser of HTTP: it is given its socket and never opens one.
         connection = http.client.HTTPConnection(url.host, url.port)
         connection.auto_open = 0
         connection.sock = _CappedSocket(sock, total, 2 * max_bytes + _FRAMING_BYTES)
         host = f"[{url.host}]" if ":" in url.host else url.host
         default_port = 443 if url.scheme == "https" else 80
-        connection.putrequest("GET", url.target, skip_host=True, skip_accept_encoding=True)
+        method = "GET" if sent is None else "POST"
+        connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host if url.port == default_port else f"{host}:{url.port}")
         connection.putheader("User-Agent", self._user_agent)
         connection.putheader("Accept", "application/json")
@@ -309,8 +346,17 @@ class GuardedFetcher:
         if etag is not None:
             connection.putheader("If-None-Match", etag)
         connection.putheader("Connection", "close")
-        connection.endheaders()
+        if sent is None:
+            connection.endheaders()
+        else:
+            body_sent, headers = sent
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(body_sent)))
+            connection.endheaders(body_sent)
         response = connection.getresponse()
+        if sent is not None and 200 <= response.status < 300:
+            return _fetched(response, None)
         self._check_status(response, url, conditional=etag is not None)
         body = None if response.status == 304 else self._read(response, url, max_bytes)
         return _fetched(response, body)

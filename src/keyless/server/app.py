@@ -49,6 +49,7 @@ from keyless.server.services.sealer import Sealer, checkpoint_file
 from keyless.server.services.trail import ExchangeTrail
 from keyless.server.services.trusted_clock import TrustedClock
 from keyless.server.services.verification import IdTokenVerification
+from keyless.server.services.webhook import Webhook
 from keyless.server.settings import Settings
 from keyless.server.store import open_store
 
@@ -210,6 +211,10 @@ class TokenService:
         putting_away = PuttingAway(self.store, self.settings, key, clock=self._trusted_clock)
         jobs: list[tuple[int, Job]] = [(1, self.store.checkpoint), (60, putting_away.often), (600, putting_away.seldom)]
         jobs.append((60, KeyRotation(self.signing_keys, every_days=self.settings.signing_key_days).tend))
+        jobs.append((3600, self.store.purge_outbox))
+        webhook = Webhook.of(self.settings, self.store, GuardedFetcher(), clock, self.metrics.webhooks)
+        if webhook is not None:
+            jobs.append((2, webhook.deliver))
         if key is None:
             _log.warning("the audit is not sealed: set checkpoint_key_file")
             return None, Housekeeping(jobs)

@@ -168,6 +168,11 @@ class StoreSettings(BaseSettings):
     drain_seconds: float = Field(
         default=0, ge=0, le=300, description="How long to go on serving, not ready, after SIGTERM."
     )
+    webhook_url: str | None = Field(default=None, description="Told of changes of trust, first uses and alarms.")
+    webhook_network: str = Field(default="public", description="Where it may be: public, loopback or private=CIDR.")
+    webhook_secret: SecretText | None = Field(
+        default=None, description="Signs what the webhook is told. Environment only."
+    )
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")
@@ -283,6 +288,10 @@ def _read_file(config: Path) -> dict[str, Any]:
     except ValueError as error:
         # The message of a TOML error has line and column, and quotes no value.
         raise ConfigurationError(f"settings file {config} is not TOML: {error}") from None
+    if "webhook_secret" in values:
+        raise ConfigurationError(
+            f"webhook_secret does not belong into the settings file {config}", hint="Set KEYLESS_WEBHOOK_SECRET."
+        )
     if "key_encryption_key" in values:
         raise ConfigurationError(
             f"key_encryption_key does not belong into the settings file {config}",

@@ -64,12 +64,11 @@ def retire(cursor: Cursor, chain: Chain, kid: str, *, at: int, actor: str) -> bo
 
 def distrust(cursor: Cursor, chain: Chain, kid: str, *, at: int, actor: str) -> bool:
     """Never publish a key again, so that whatever it signed is worth nothing; false when it signs or is unknown."""
-    cursor.execute(
-        "UPDATE signing_key SET state = 'retired', retired_at = ? WHERE kid = ? AND state <> 'active'",
-        (DISTRUSTED_AT, kid),
-    )
+    # In two steps, so that the state changes in any case: that is what resource servers are told (migration 0006).
+    cursor.execute("UPDATE signing_key SET state = 'pending' WHERE kid = ? AND state <> 'active'", (kid,))
     if cursor.rowcount != 1:
         return False
+    cursor.execute(_RETIRE, (DISTRUSTED_AT, kid))
     _note(cursor, chain, EventKind.KEY_DISTRUSTED, kid, at=at, actor=actor)
     return True
 

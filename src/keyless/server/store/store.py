@@ -32,7 +32,7 @@ from keyless.server.audit.reader import (
 from keyless.server.audit.sealing import OVERLAP_ROWS
 from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store import issuer_keys, resource_servers, signing_keys, tokens
+from keyless.server.store import issuer_keys, outbox, resource_servers, signing_keys, tokens
 from keyless.server.store.audit_keeping import AuditKeeping
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
@@ -314,6 +314,33 @@ class Store:
         """Return thumbprint -> key id of an issuer's keys as they were last fetched."""
         with self._reading() as connection:
             return issuer_keys.read_seen(connection, issuer_id) or {}
+
+    # --- the outbox ---
+
+    def take_from_outbox(self, limit: int, seconds: int) -> list[outbox.Waiting]:
+        """Return events that a webhook is to be told now, taken for so many seconds."""
+        now = int(self.clock())
+        with self._reading() as connection:
+            found = outbox.due(connection, now, limit)
+        if not found:
+            return []
+        with self._writing(alone=False) as cursor:
+            return [event for event in found if outbox.take(cursor, event, now, seconds)]
+
+    def cross_off(self, event: outbox.Waiting) -> None:
+        """Forget an event that needs no more telling."""
+        with self._writing(alone=False) as cursor:
+            outbox.cross_off(cursor, event)
+
+    def put_off(self, event: outbox.Waiting, seconds: int) -> None:
+        """Let an event be due again in so many seconds."""
+        with self._writing(alone=False) as cursor:
+            outbox.put_off(cursor, event, int(self.clock()) + seconds)
+
+    def purge_outbox(self) -> None:
+        """Forget events that nobody was told in time."""
+        with self._writing(alone=False) as cursor:
+            outbox.purge(cursor, int(self.clock()) - outbox.KEEP_SECONDS)
 
     # --- signing keys ---
 

@@ -278,6 +278,20 @@ feed = Table(
     sqlite_strict=True,
 )
 
+# Written by a trigger (migration 0009): audit events that a webhook is still to be told of.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("writer", Text, nullable=False),
+    Column("sequence", Number, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Number, nullable=False),
+    PrimaryKeyConstraint("writer", "sequence"),
+    Index(None, "next_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 signing_key = Table(
     "signing_key",
     metadata,
