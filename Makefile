@@ -22,13 +22,15 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-bench
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
 	@$(ENSURE) .venv requirements/demo.txt requirements/dev.txt --editable
 env-hf:
 	@$(ENSURE) .venvs/hf-2.4.0 requirements/hf-2.4.0.txt
+env-schemathesis:
+	@$(ENSURE) .venvs/schemathesis requirements/schemathesis.txt
 env-hf-old:
 	@$(ENSURE) .venvs/hf-1.19.0 requirements/hf-1.19.0.txt
 # GitHub's own toolkit is a package for node; a machine without npm is told so.
@@ -104,7 +106,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients ## whole CI jobs with real, unmodified clients
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: screenshots
@@ -129,6 +131,10 @@ guards: env-dev ## take each check out of a copy of the source: the test that pr
 fuzz: env-dev ## 100,000 bodies at the token door; then the property tests with very many examples
 	@$(BIN)/python -m tests.fuzz
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)
+
+.PHONY: api-fuzz
+api-fuzz: env-dev env-schemathesis ## at least 5,000 requests made from the API's document: no 5xx, no surprise
+	@KEYLESS_API_FUZZ_CASES=5000 $(PYTEST) -s -o timeout=1500 -m journey tests/journeys/test_api_fuzz.py $(ARGS)
 
 .PHONY: bench
 bench: env-dev env-hf env-bench ## figures, as ratios measured side by side in one run; never a test

@@ -11,6 +11,7 @@ from starlette.routing import Route, Router
 
 from keyless.server.api import people, publishers, resource_servers, resources
 from keyless.server.api.audit import Audit
+from keyless.server.api.document import OPERATION as DOCUMENT
 from keyless.server.api.endpoint import Endpoint, send_problem
 from keyless.server.api.explain import Explain
 from keyless.server.api.gate import Gate
@@ -57,6 +58,7 @@ def create_api(parts: Parts) -> Door:
 def operations(parts: Parts, attempts: FailedAttempts) -> tuple[Operation, ...]:
     """Return all operations."""
     return (
+        DOCUMENT,
         *Logins(attempts).operations(),
         *people.OPERATIONS,
         *publishers.OPERATIONS,
