@@ -12,12 +12,18 @@ import pytest
 
 from keyless import errors
 from keyless.cli.main import VERBS
-from keyless.server.cli import audit, serve, trust
+from keyless.server.cli import admin, audit, keys, serve, trust
 from keyless.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PARSERS = {"trust": trust._parser, "audit": audit._parser, "serve": serve._parser}
+PARSERS = {
+    "admin": admin._parser,
+    "audit": audit._parser,
+    "keys": keys._parser,
+    "serve": serve._parser,
+    "trust": trust._parser,
+}
 
 
 def error_classes() -> list[type[errors.Error]]:

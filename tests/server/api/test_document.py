@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ ACCESS = {
     Access.ADMIN_READ: "read everywhere",
     Access.ADMIN: "admin",
 }
+ROOT = Path(__file__).resolve().parents[3]
 IDS = [operation.id for operation in OPERATIONS]
 
 
@@ -117,3 +119,22 @@ def test_no_parameter_of_a_path_is_too_long_for_the_database(manager: Manager) -
     for value in ("x" * (MAX_PARAMETER_CHARS + 1), "a\x00b", "\u00e9"):
         assert manager.call("GET", f"/tokens/{value}").status == 404
         assert manager.call("GET", f"/namespaces/{value}").status == 404
+
+
+def test_every_code_of_a_problem_is_documented() -> None:
+    """RFC 9457: a stable code that nobody can read about is none."""
+    source = "".join(path.read_text() for path in (ROOT / "src/keyless/server/api").glob("*.py"))
+    codes = set(re.findall(r"ProblemError\(\s*\d{3},\s*\"([a-z_]+)\"", source))
+    codes |= {"body_invalid", "query_invalid", "login_refused", "plan_changed", "rate_limited", "unavailable"}
+    page = (ROOT / "docs" / "api.md").read_text()
+
+    assert len(codes) > 15
+    assert [code for code in sorted(codes) if f"`{code}`" not in page] == []
+
+
+def test_every_path_is_in_the_table_of_the_page() -> None:
+    """docs/api.md names every room of the API."""
+    page = (ROOT / "docs" / "api.md").read_text()
+    rooms = {"/" + path.split("/")[1] for path in DOCUMENT["paths"]} - {"/openapi.json", "/policy"}
+
+    assert [room for room in sorted(rooms) if f"`{room}`" not in page] == []

@@ -114,3 +114,11 @@ def test_the_schema_in_the_repository_is_that_of_the_code() -> None:
     """D13: editors complete what is really read. Write it anew with `make_schema` when this fails."""
     assert schema_text() == make_schema()
     assert json.loads(schema_text())["additionalProperties"] is False
+
+
+def test_the_policy_of_the_page_can_be_read(tmp_path: Path) -> None:
+    """docs/policy.md: an example that does not work is worse than none."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text()
+    (tmp_path / "policy.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+
+    assert read_policy([tmp_path / "policy.toml"]).publishers[0].ttl_seconds == 900
