@@ -146,3 +146,11 @@ def parse_resource(text: str, *, base_url: str | None = None) -> Resource:
                 f"resource {text!r} is neither namespace/name, TYPE/namespace/name nor a user name",
                 hint="TYPE is one of models, datasets, spaces, kernels, buckets; packages: pypi/…, npm/…, oci/….",
             )
+
+
+def namespace_of(text: str) -> str | None:
+    """Return the namespace of a resource in any spelling, or `None` when the text is no resource."""
+    try:
+        return parse_resource(text).namespace
+    except ResourceSyntaxError:
+        return None

@@ -10,6 +10,7 @@ from keyless.ci_files import HUB, PLATFORMS, WHEEL, Job
 from keyless.ci_files.job import command, scalar
 from keyless.providers.order import NAMES
 from keyless.resource import parse_resource
+from keyless.server.doors.package import find_door
 
 SERVICE = "https://hub.example.org"
 MODEL = parse_resource("acme/awesome-model")
@@ -114,3 +115,35 @@ def test_a_command_that_yaml_would_misread_is_quoted() -> None:
     assert command("hf upload a/b ./x") == "hf upload a/b ./x"
     assert command("echo a: b") == '"echo a: b"'
     assert command("echo a #b") == '"echo a #b"'
+
+
+PACKAGES = {
+    "pypi/acme-wheel": ("twine upload dist/*", "pypi-example-org-8443"),
+    "npm/@acme/widgets": ("npm publish", "npm:pypi.example.org"),
+    "oci/acme/image": (
+        "skopeo copy oci-archive:image.tar docker://pypi.example.org:8443/acme/image:latest",
+        "oci:pypi.example.org:8443",
+    ),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_published_by_its_own_tool(platform: str, package: str) -> None:
+    """S11: to the registry's URL, with the audience that its tools ask for, and no variable of the Hub."""
+    tool, audience = PACKAGES[package]
+    text = PLATFORMS[platform](Job((parse_resource(package),), endpoint="https://pypi.example.org:8443")).text
+
+    assert f"keyless exec --for {package.partition('/')[0]} --endpoint https://pypi.example.org:8443" in text
+    assert tool in text
+    assert "HF_" not in text
+    if platform in {"gitlab", "bitbucket", "kubernetes"}:
+        assert audience in text
+
+
+@pytest.mark.parametrize(("kind", "package"), [(p.partition("/")[0], p) for p in PACKAGES])
+def test_the_usual_audience_is_the_doors_own(kind: str, package: str) -> None:
+    """T43: what is written into the file is what the service expects."""
+    url = "https://pypi.example.org:8443/simple"
+
+    assert Job((parse_resource(package),), endpoint=url).audience in find_door(kind).audiences(url)

@@ -118,6 +118,11 @@ def test_it_makes_the_publisher(
             "does not know ORGANIZATION_UUID",
         ),
         ([*FLAGS, "--frobnicate"], "no option"),
+        (["--provider", "gitlab", "--resource", "pypi/x"], "where is the package registry?"),
+        (
+            ["--provider", "gitlab", "--resource", "pypi/x", "--resource", "npm/y", "--endpoint", SERVICE],
+            "one registry",
+        ),
     ],
 )
 def test_what_cannot_work(
@@ -196,3 +201,14 @@ def test_help_reads_like_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert [option for option in (*setup._VALUED, *setup._FLAGS) if option not in text] == []
     assert "Exit codes:" in text
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_package_goes_to_its_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    """The endpoint is the registry; the publisher is made at the service, as any other."""
+    words = ["--provider", "gitlab", "--resource", "pypi/acme-wheel", "--endpoint", "https://pypi.example.org"]
+    assert main(["setup", *words, "--repository", "acme/widgets"]) == 0
+
+    told = capsys.readouterr()
+    assert "aud: pypi-example-org" in told.out
+    assert "keyless trust add pypi/acme-wheel --provider gitlab" in told.err

@@ -24,7 +24,7 @@ def write(job: Job) -> CiFile:
             "Switch outbound identity federation on in the account (iam:EnableOutboundWebIdentityFederation); the"
             " answer is the issuer's URL."
         ),
-        f"Allow the project's role sts:GetWebIdentityToken, with sts:IdentityTokenAudience = {job.endpoint}.",
+        f"Allow the project's role sts:GetWebIdentityToken, with sts:IdentityTokenAudience = {job.audience}.",
         f"Let the project build pushes to {job.branch} only.",
     )
     return CiFile("buildspec.yml", "\n".join(lines) + "\n", before)

@@ -19,7 +19,7 @@ def write(job: Job) -> CiFile:
         *environment,
         "          oidc:",
         "            audiences:",
-        f"              - {scalar(job.endpoint)}",
+        f"              - {scalar(job.audience)}",
         "          script:",
         block([f"- {command(line)}" for line in [*exports, *job.commands()]], indent=12),
     ]

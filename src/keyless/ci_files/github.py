@@ -10,7 +10,9 @@ def write(job: Job) -> CiFile:
     environment = [f"    environment: {scalar(job.environment)}"] if job.environment else []
     endpoint = ["    env:", f"      HF_ENDPOINT: {scalar(job.endpoint)}"] if job.needs_endpoint else []
     steps: list[str] = []
-    for resource, upload in job.uploads():
+    if job.packages:
+        steps = [f"- run: {command(line)}" for line in job.commands()]
+    for resource, upload in () if job.packages else job.uploads():
         steps += [
             f"- name: Publish {resource.short}",
             "  env:",
@@ -39,7 +41,7 @@ def write(job: Job) -> CiFile:
         "      - uses: actions/setup-python@v5",
         "        with:",
         '          python-version: "3.12"',
-        "      - run: python -m pip install huggingface_hub",
+        *([] if job.packages else ["      - run: python -m pip install huggingface_hub"]),
         block(steps, indent=6),
     ]
     return CiFile(f".github/workflows/{job.file_name}", "\n".join(lines) + "\n")

@@ -18,7 +18,7 @@ def write(job: Job) -> CiFile:
         f"    - if: {rule}",
         "  id_tokens:",
         "    KEYLESS_ID_TOKEN:",
-        f"      aud: {scalar(job.endpoint)}",
+        f"      aud: {scalar(job.audience)}",
         *endpoint,
         "  script:",
         block([f"- {command(line)}" for line in job.commands()], indent=4),

@@ -28,7 +28,7 @@ def write(job: Job) -> CiFile:
     before = (
         (
             "Add a credential of the kind “OpenID Connect id token” with the ID keyless and the audience"
-            f" {job.endpoint}, in the folder of this job."
+            f" {job.audience}, in the folder of this job."
         ),
         "The service must be able to fetch the keys of this Jenkins.",
     )

@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
-from keyless.resource import Resource, ResourceType
+from keyless.resource import PACKAGE_TYPES, Resource, ResourceType
 
 HUB: Final = "https://huggingface.co"
 WHEEL: Final = "./ci/keyless-0.1.0-py3-none-any.whl"
@@ -38,6 +39,7 @@ class Job:
         file_name: Name of the workflow's file, where the platform lets one choose it.
         install: What pip is given to install the command line.
         folders: What each resource's files lie in; one by its type where there are none.
+        registry_audience: Audience of the id token where the resources are packages and it is not the usual one.
     """
 
     resources: tuple[Resource, ...]
@@ -47,11 +49,24 @@ class Job:
     file_name: str = "publish.yml"
     install: str = WHEEL
     folders: tuple[str, ...] = ()
+    registry_audience: str | None = None
+
+    @property
+    def packages(self) -> bool:
+        """Tell whether the job publishes to a package registry, whose URL is then the endpoint."""
+        return any(resource.type in PACKAGE_TYPES for resource in self.resources)
+
+    @property
+    def audience(self) -> str:
+        """Return the audience of the id token: the service's URL, or what a registry's tools ask for."""
+        if not self.packages:
+            return self.endpoint
+        return self.registry_audience or _registry_audience(self.resources[0].type, self.endpoint)
 
     @property
     def needs_endpoint(self) -> bool:
         """Tell whether the job has to name the service, because it is not the one that clients take by default."""
-        return self.endpoint != HUB
+        return self.endpoint != HUB and not self.packages
 
     def uploads(self) -> list[tuple[Resource, str]]:
         """Return each resource with the command that publishes to it."""
@@ -60,6 +75,9 @@ class Job:
 
     def commands(self) -> list[str]:
         """Return the shell commands of a job in which `keyless exec` gets the tokens."""
+        if self.packages:
+            pip = shlex.join(["python", "-m", "pip", "install", *_TOOLS.get(self.resources[0].type, ()), self.install])
+            return [pip, *(_publish(resource, self.endpoint) for resource in self.resources)]
         pip = shlex.join(["python", "-m", "pip", "install", "huggingface_hub", self.install])
         return [pip, *(f"keyless exec --resource {r.short} -- {upload}" for r, upload in self.uploads())]
 
@@ -103,3 +121,29 @@ def _upload(resource: Resource, folder: str) -> str:
     name = f"{resource.namespace}/{resource.name}"
     kind = "" if resource.type is ResourceType.MODEL else f" --repo-type {resource.type.value}"
     return f"hf upload {name} {folder}{kind}"
+
+
+_TOOLS: Final = {ResourceType.PYPI: ("twine",)}
+
+
+def _publish(resource: Resource, registry: str) -> str:
+    """Return the command that publishes a package with its ecosystem's own tool."""
+    host = urlsplit(registry).netloc
+    start = f"keyless exec --for {resource.type.value} --endpoint {shlex.quote(registry)}"
+    match resource.type:
+        case ResourceType.PYPI:
+            return f"{start} -- twine upload dist/*"
+        case ResourceType.NPM:
+            return f"{start} --resource {resource.short} -- npm publish"
+        case ResourceType.OCI:
+            image = f"docker://{host}/{resource.name}:latest"
+            return f"{start} --resource {resource.short} -- skopeo copy oci-archive:image.tar {image}"
+        case _:
+            return f"{start} --resource {resource.short} -- ./publish.sh"
+
+
+def _registry_audience(kind: ResourceType, registry: str) -> str:
+    parts = urlsplit(registry)
+    if kind is ResourceType.PYPI:  # tools make a variable's name of it
+        return "".join(c if c.isalnum() else "-" for c in parts.netloc.lower())
+    return f"{kind.value}:{parts.hostname if kind is ResourceType.NPM else parts.netloc}"

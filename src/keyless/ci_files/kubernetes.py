@@ -42,7 +42,7 @@ def write(job: Job) -> CiFile:
         "            sources:",
         "              - serviceAccountToken:",
         "                  path: token",
-        f"                  audience: {scalar(job.endpoint)}",
+        f"                  audience: {scalar(job.audience)}",
         "                  expirationSeconds: 3600",
     ]
     before = ("Make the service account of this job: kubectl create serviceaccount publisher --namespace ci",)

@@ -23,7 +23,7 @@ def write_other(job: Job) -> CiFile:
     lines = [': "${KEYLESS_ID_TOKEN:?put the id token of this job into KEYLESS_ID_TOKEN}"']
     before = (
         (
-            f"Have the platform make an id token with the audience {job.endpoint}, and map it to KEYLESS_ID_TOKEN"
+            f"Have the platform make an id token with the audience {job.audience}, and map it to KEYLESS_ID_TOKEN"
             " (or name a file in KEYLESS_ID_TOKEN_FILE, or a command in KEYLESS_ID_TOKEN_COMMAND)."
         ),
     )

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from keyless.ci_files import PLATFORMS, WHEEL, CiFile, Job
+from keyless.ci_files import HUB, PLATFORMS, WHEEL, CiFile, Job
 from keyless.ci_files.publisher import NEEDS, Identity, Steps, on_our_service, on_the_hub, settings_page
 from keyless.cli.options import HelpRequested, Options, UsageError, parse_options
 from keyless.cli.output import EXIT_OK, data, json_data, note
 from keyless.client.environment import read_endpoint
 from keyless.errors import ConfigurationError
-from keyless.resource import parse_resource
+from keyless.resource import PACKAGE_TYPES, parse_resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +66,9 @@ usage: keyless setup [--provider P] [--resource R]... [options]
 What is not given is asked for on a terminal; in a script it is taken from the git repository around, or is an error.
 
   --provider P       {", ".join(sorted(PLATFORMS))}
-  --resource R       what to publish to: acme/model, datasets/acme/data, ...; may be given several times
+  --resource R       what to publish to: acme/model, datasets/acme/data, pypi/NAME, ...; may be given several times
   --folder DIR       what lies in it is uploaded; once for each --resource, in the same order
-  --endpoint URL     the service; else HF_ENDPOINT, else the Hugging Face Hub
+  --endpoint URL     the service, or the package registry; else HF_ENDPOINT, else the Hugging Face Hub
   --repository NAME  owner/name of the repository that the job runs in; else out of its git remote
   --branch NAME      the branch that publishes (main)
   --environment E    deployment environment of the job
@@ -113,7 +113,7 @@ def run(argv: Sequence[str]) -> int:
         pins=_pins(options),
     )
     file = PLATFORMS[platform](job)
-    steps = on_our_service(platform, job, identity) if job.needs_endpoint else Steps((), ())
+    steps = on_our_service(platform, job, identity) if _is_ours(job) else Steps((), ())
     written = _write(root, file, force="--force" in options.flags) if "--write" in options.flags else None
     if "--json" in options.flags:
         json_data(_document(platform, job, identity, file, steps, written))
@@ -168,6 +168,11 @@ def _job(options: Options, *, ask: bool) -> Job:
     if not texts:
         raise UsageError("what shall the job publish to?", hint="Say --resource acme/model.")
     resources = tuple(parse_resource(text, base_url=endpoint) for text in texts)
+    kinds = {resource.type for resource in resources if resource.type in PACKAGE_TYPES}
+    if kinds and (len(kinds) > 1 or any(resource.type not in kinds for resource in resources)):
+        raise UsageError("one job publishes to one registry", hint="Call setup once for each kind of package.")
+    if kinds and endpoint == HUB:
+        raise UsageError("where is the package registry?", hint="Say --endpoint with its URL.")
     folders = tuple(options.values.get("--folder") or ())
     if folders and len(folders) != len(resources):
         raise UsageError(
@@ -266,7 +271,7 @@ def _show(platform: str, job: Job, identity: Identity, file: CiFile, steps: Step
         note(f"wrote {written}")
     for sentence in file.before:
         note(f"first: {sentence}")
-    if job.needs_endpoint:
+    if _is_ours(job):
         note(f"the publisher, at {job.endpoint}:")
         note("\n".join(f"  {line}" for line in steps.commands))
         note("\n".join(f"  put in {name}: {where}" for name, where in steps.missing) or "  nothing is left to fill in")
@@ -283,7 +288,7 @@ def _show(platform: str, job: Job, identity: Identity, file: CiFile, steps: Step
 def _document(
     platform: str, job: Job, identity: Identity, file: CiFile, steps: Steps, written: Path | None
 ) -> dict[str, object]:
-    hub = {} if job.needs_endpoint else dict(on_the_hub(platform, job, identity))
+    hub = {} if _is_ours(job) else dict(on_the_hub(platform, job, identity))
     return {
         "provider": platform,
         "endpoint": job.endpoint,
@@ -293,13 +298,18 @@ def _document(
             "commands": list(steps.commands),
             "missing": dict(steps.missing),
             "form": hub,
-            "pages": [] if job.needs_endpoint else [settings_page(r, job.endpoint) for r in job.resources],
+            "pages": [] if _is_ours(job) else [settings_page(r, job.endpoint) for r in job.resources],
         },
     }
 
 
+def _is_ours(job: Job) -> bool:
+    """Tell whether the publishers are made at a service of one's own, and not on the Hub."""
+    return job.needs_endpoint or job.packages
+
+
 def _create(options: Options, job: Job, steps: Steps) -> int:
-    if not job.needs_endpoint:
+    if not _is_ours(job):
         raise UsageError("publishers on the Hub are made in its settings", hint="Leave --create out.")
     if steps.missing:
         lacking = ", ".join(name for name, _ in steps.missing)

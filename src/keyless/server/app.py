@@ -305,11 +305,13 @@ class TokenService:
     def _show(self) -> Door:
         from keyless.server.ui.app import Parts, create_ui  # noqa: PLC0415 - as above
 
+        doors = self.settings.doors.items()
         return create_ui(
             Parts(
                 store=self.store,
                 administration=self._open_administration(),
                 public_url=self.settings.public_url,
+                registries={n: (door.url, terms_of(n, find_door(n), door).audiences[0]) for n, door in doors},
                 secure=(self.settings.pages_url or "").startswith("https://"),
                 clock=self._clock,
             )

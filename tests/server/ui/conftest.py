@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from keyless.server.people.principal import PrincipalKind, Role, RoleGrant
 from keyless.server.store.admin import People
+from keyless.testing import FakeIssuer
 from tests.server.service import Service
 from tests.server.ui.browser import Browser
 
@@ -51,3 +56,14 @@ def other(service: Service, people: People) -> Browser:
 def viewer(service: Service, people: People) -> Browser:
     """Return the browser of one who may look into acme."""
     return signed_in(service, people, "vera")
+
+
+@pytest.fixture
+def registry_service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> Iterator[Service]:
+    """Return a service with the door of a package index."""
+    directory = tmp_path / "with-registry"
+    shutil.copytree(first_start, directory)
+    made = Service(directory, issuer, doors={"pypi": {"url": "https://pypi.example.org"}})
+    yield made
+    made.administration.close()
+    made.app.close()

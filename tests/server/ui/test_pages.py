@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from keyless.server.people.principal import PrincipalKind, Role, RoleGrant
 from keyless.server.store.admin import People
 from keyless.server.ui.charts import HEIGHT, Series, bars
 from keyless.server.ui.listing import PAGE_ROWS
@@ -14,6 +15,7 @@ from keyless.server.ui.pages.prefill import from_url
 from keyless.server.ui.run_link import GITHUB, commit_url, run_url
 from tests.server.service import Service
 from tests.server.ui.browser import Browser, text_of
+from tests.server.ui.conftest import signed_in
 
 WORKFLOW = "https://github.com/acme/widgets/blob/main/.github/workflows/train.yml"
 
@@ -310,3 +312,33 @@ def test_a_commit_is_forty_letters() -> None:
     """As above."""
     assert commit_url(GITHUB, {"repository": "a/b", "sha": "a" * 40}) == f"https://github.com/a/b/commit/{'a' * 40}"
     assert commit_url(GITHUB, {"repository": "a/b", "sha": "a" * 39}) is None
+
+
+# --- package registries ----------------------------------------------------------------------------------------------
+
+
+def test_a_package_of_a_private_registry(registry_service: Service) -> None:
+    """D22: the form offers it, with the registry's audience and its own tool in the file; explain knows it too."""
+    people = People(registry_service.administration)
+    people.add("alex", kind=PrincipalKind.PERSON, roles=[RoleGrant(Role.ADMIN)])
+    people.add("wheel", kind=PrincipalKind.PERSON, roles=[RoleGrant(Role.OWNER, "acme-wheel")])
+    admin = signed_in(registry_service, people, "alex")
+    fields = {
+        "resource": "pypi/acme-wheel",
+        "issuer": registry_service.issuer.url,
+        "repository": "acme/widgets",
+        "branch": "main",
+        "pin.repository_id": "456789",
+        "pin.repository_owner_id": "123456",
+    }
+    preview = admin.get("/publishers/new", **fields, preview="1")
+
+    assert "pypi/NAME" in text_of(preview)
+    assert "aud pypi-example-org" in text_of(preview)
+    assert "keyless exec --for pypi --endpoint https://pypi.example.org" in preview.body.decode()
+    assert admin.post("/publishers/new", **fields).status == 303
+    assert admin.get("/resources/pypi/acme-wheel").status == 200
+    # The registry's word is the namespace: nobody owns a package by having its name as a namespace (T94).
+    stranger = signed_in(registry_service, people, "wheel")
+    assert stranger.get("/resources/pypi/acme-wheel").status == 404
+    assert "acme-wheel" not in stranger.get("/audit").body.decode().replace("wheel</a>", "")

@@ -46,6 +46,7 @@ class Parts:
         store: The running service's.
         administration: The service's own; each visit acts in its person's name.
         public_url: Of the service, for the files that it tells people to write.
+        registries: URL and audience of each package registry, by the type of what it holds.
         secure: People reach the pages by https.
         clock: Unix seconds.
     """
@@ -53,6 +54,7 @@ class Parts:
     store: Store
     administration: Administration
     public_url: str
+    registries: Mapping[str, tuple[str, str]]
     secure: bool
     clock: Callable[[], float]
 
@@ -65,7 +67,7 @@ def create_ui(parts: Parts) -> Door:
     for pages in (
         sign_in.pages(),
         resources.PAGES,
-        publishers.pages(parts.public_url),
+        publishers.pages(parts.public_url, parts.registries),
         attempts.PAGES,
         audit.PAGES,
         tokens.PAGES,

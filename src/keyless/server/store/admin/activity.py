@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, select
 
-from keyless.resource import Resource
+from keyless.resource import Resource, namespace_of
 from keyless.server.audit.event import EventKind
 from keyless.server.store import tables
 
@@ -54,8 +54,7 @@ class Activity:
     @property
     def namespace(self) -> str | None:
         """Return the namespace that it is about."""
-        parts = (self.resource or "").split("/")
-        return parts[1] if len(parts) > 1 else None
+        return None if self.resource is None else namespace_of(self.resource)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, tuple_
 
+from keyless.resource import namespace_of
 from keyless.server.representations.token import TokenRecord
 from keyless.server.store import tables
 
@@ -92,12 +93,6 @@ def ending(
     )
     found = [_record(row) for row in connection.execute(query).all()]
     return [token for token in found if namespaces is None or namespace_of(token.resource) in namespaces][:limit]
-
-
-def namespace_of(resource: str) -> str:
-    """Return the namespace in a canonical resource."""
-    parts = resource.split("/")
-    return parts[1] if len(parts) > 1 else ""
 
 
 def find(connection: Connection, jti: str) -> TokenRecord | None:

@@ -46,10 +46,12 @@ class Publishers:
 
     Args:
         public_url: Of the service, for the file of the job.
+        registries: URL and audience of each package registry, by the type of what it holds.
     """
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, registries: Mapping[str, tuple[str, str]]) -> None:
         self._public_url = public_url
+        self._registries = registries
 
     def pages(self) -> Mapping[str, Mapping[str, Callable[[Visit], Answer]]]:
         """Return the paths."""
@@ -141,6 +143,7 @@ class Publishers:
             "found": _where_found(profile),
             "options": [] if profile is None else [name for name in CLAIMS if profile.may_condition(name)],
             "operations": _OPERATIONS,
+            "registries": [f"{kind}/NAME" for kind in sorted(self._registries)],
             "preview": preview,
             "problem": problem,
             "from_attempt": fields.get("from"),
@@ -164,7 +167,8 @@ class Publishers:
 
     def _describe(self, visit: Visit, publisher: Publisher, issuer: Issuer) -> Preview:
         findings = lint([publisher], {issuer.id: issuer}, PROFILES, now=visit.now)
-        requires = [("iss", publisher.issuer_url), ("aud", self._public_url)]
+        endpoint, audience = self._registries.get(publisher.resource.type.value, (self._public_url, self._public_url))
+        requires = [("iss", publisher.issuer_url), ("aud", audience)]
         requires += [(pin.claim, pin.value or "taken from the first use") for pin in publisher.pins]
         requires += [(condition.claim, describe(condition)) for condition in publisher.conditions]
         platform = _platform(publisher.issuer_kind)
@@ -172,7 +176,8 @@ class Publishers:
         workflow = by_claim.get("workflow", "publish.yml")
         job = Job(
             resources=(publisher.resource,),
-            endpoint=self._public_url,
+            endpoint=endpoint,
+            registry_audience=audience,
             branch=by_claim.get("branch", "main"),
             environment=by_claim.get("environment"),
             file_name=workflow if workflow.endswith((".yml", ".yaml")) else "publish.yml",
@@ -196,9 +201,11 @@ class Publishers:
         return PROFILES.get(fields.get("provider", ""))
 
 
-def pages(public_url: str) -> Mapping[str, Mapping[str, Callable[[Visit], Answer]]]:
+def pages(
+    public_url: str, registries: Mapping[str, tuple[str, str]]
+) -> Mapping[str, Mapping[str, Callable[[Visit], Answer]]]:
     """Return the paths."""
-    return Publishers(public_url).pages()
+    return Publishers(public_url, registries).pages()
 
 
 def _fields(given: Mapping[str, str]) -> dict[str, str]:

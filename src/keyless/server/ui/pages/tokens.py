@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from keyless.errors import ResourceSyntaxError
-from keyless.resource import parse_resource
+from keyless.resource import namespace_of, parse_resource
 from keyless.server.store.admin import token_list
 from keyless.server.ui.listing import PAGE_ROWS, next_url
 from keyless.server.ui.visit import Answer, Html, See, Visit, not_found
@@ -25,7 +25,7 @@ def show_all(visit: Visit) -> Answer:
         )
     last = rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
     more = None if last is None else next_url(visit, f"{last.expires_at}:{last.jti}")
-    shown = [(row, visit.reader.may_change(token_list.namespace_of(row.resource))) for row in rows[:PAGE_ROWS]]
+    shown = [(row, visit.reader.may_change(namespace_of(row.resource) or "")) for row in rows[:PAGE_ROWS]]
     return Html("tokens.html", {"rows": shown, "more": more})
 
 
