@@ -132,7 +132,6 @@ class TokenService:
             store=self.store,
             verification=self._verification,
             trail=trail,
-            committer=self._commit,
             signing_key=self.signing_keys.active,
             token_ttl_seconds=settings.token_ttl_seconds,
             limits=PublisherLimits(

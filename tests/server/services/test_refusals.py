@@ -29,6 +29,23 @@ def test_an_identity_has_a_number_of_rows(clock: Clock) -> None:
     assert budget.dropped == 5
 
 
+def test_what_was_no_refusal_is_given_back(clock: Clock) -> None:
+    """D15: whoever is granted a thousand tokens a minute still has rows for refusals, and takes no memory."""
+    budget = RefusalBudget(clock=clock)
+    for number in range(5000):
+        window = budget.reserve(1, f"acme-{number % 7}")
+        assert window is not None
+        budget.give_back(1, f"acme-{number % 7}", window)
+    window = budget.reserve(1, "acme")
+    assert window is not None
+    clock.advance(WINDOW_SECONDS)
+    assert all(budget.spend(1, "acme") for _ in range(ROWS_PER_IDENTITY))
+    budget.give_back(1, "acme", window)  # of the minute before
+
+    assert not budget.spend(1, "acme")
+    assert budget.dropped == 1
+
+
 def test_one_identity_does_not_use_up_anothers_rows(clock: Clock) -> None:
     """D15, T105."""
     budget = RefusalBudget(clock=clock)

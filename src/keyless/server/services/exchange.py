@@ -34,7 +34,7 @@ from keyless.server.services.rate_limit import RateLimit
 from keyless.server.services.selection import PublisherSource, Selection, reasons_of, replay_of, select_publishers
 from keyless.server.services.terms import Terms
 from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest, printable
-from keyless.server.services.trail import Caller, Committer, ExchangeTrail, proven_claims
+from keyless.server.services.trail import Caller, ExchangeTrail, proven_claims
 from keyless.server.services.verification import Candidate, IdTokenVerification, ProvenIdentity
 from keyless.server.store.grants import Covered, Grant, Outcome, Verdict
 from keyless.server.store.ids import new_jti
@@ -87,8 +87,7 @@ class ExchangeService:
         public_url: Our `iss`, and the one audience that id tokens must carry (D19).
         store: Publishers.
         verification: Proves id tokens.
-        trail: Keeps the rows of refusals.
-        committer: Makes grants durable.
+        trail: Makes grants durable, and keeps the rows of refusals.
         signing_key: Returns the key that signs now.
         token_ttl_seconds: Lifetime where the publisher sets none (D7).
         limits: Of publishers that set none.
@@ -104,7 +103,6 @@ class ExchangeService:
         store: PublisherSource,
         verification: IdTokenVerification,
         trail: ExchangeTrail,
-        committer: Committer,
         signing_key: Callable[[], SigningKey],
         token_ttl_seconds: int = MAX_TOKEN_TTL_SECONDS,
         limits: PublisherLimits = PublisherLimits(),
@@ -117,7 +115,6 @@ class ExchangeService:
         self._store = store
         self._verification = verification
         self._trail = trail
-        self._committer = committer
         self._signing_key = signing_key
         self._limits = limits
         self._rates = rates or ExchangeRates(RateLimit(0, 0), RateLimit(0, 0))
@@ -239,7 +236,7 @@ class ExchangeService:
             address=caller.address,
             user_agent=caller.user_agent,
         )
-        outcome = await self._committer.submit(grant)
+        outcome = await self._trail.submit(grant, identity)
         observe(perf_counter() - signed, "commit")
         issued = IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource, now + ttl_seconds, len(also))
         return issued, mode, outcome

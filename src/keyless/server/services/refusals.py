@@ -27,6 +27,21 @@ class RefusalBudget:
 
     def spend(self, issuer_id: int, identity: str) -> bool:
         """Tell whether this refusal of an issuer's identity still gets a row."""
+        if self.reserve(issuer_id, identity) is None:
+            self.dropped += 1
+            return False
+        return True
+
+    def give_back(self, issuer_id: int, identity: str, window: int) -> None:
+        """Take back what was reserved for a refusal that was none."""
+        if window == self._window:
+            self._spent_by_issuer[issuer_id] -= 1
+            self._spent[issuer_id, identity] -= 1
+            if not self._spent[issuer_id, identity]:
+                del self._spent[issuer_id, identity]
+
+    def reserve(self, issuer_id: int, identity: str) -> int | None:
+        """Reserve a row for what may become a refusal; return what `give_back` wants, or `None` when none is left."""
         window = int(self._clock() // WINDOW_SECONDS)
         if window != self._window:
             self._window = window
@@ -37,8 +52,7 @@ class RefusalBudget:
             or self._spent_by_issuer[issuer_id] >= ROWS_PER_ISSUER
             or self._spent_by_issuer.total() >= ROWS_IN_ALL
         ):
-            self.dropped += 1
-            return False
+            return None
         self._spent[issuer_id, identity] += 1
         self._spent_by_issuer[issuer_id] += 1
-        return True
+        return window

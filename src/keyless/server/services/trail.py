@@ -6,7 +6,7 @@ Only what follows a good signature gets a row, and no identity more than its bud
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from keyless.issuers import Profile
@@ -15,7 +15,7 @@ from keyless.jose.claims import are_short_texts
 from keyless.server.services.refusals import RefusalBudget
 from keyless.server.services.token_request import TokenRequest
 from keyless.server.services.verification import Candidate, ProvenIdentity
-from keyless.server.store.grants import Grant, Outcome, Refusal
+from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
 
 _MAX_CLAIM_CHARS: Final = 512  # of one claim value in the audit
 
@@ -48,6 +48,21 @@ class ExchangeTrail:
         self._committer = committer
         self._clock = clock
         self._budget = RefusalBudget(clock=clock)
+
+    async def submit(self, grant: Grant, identity: ProvenIdentity) -> Outcome:
+        """Commit a grant. If it ends as a refusal, its row is within the identity's budget too.
+
+        Raises:
+            UnavailableError: It could not be made durable.
+        """
+        whose = (grant.issuer_id, identity.pinned_part)
+        window = self._budget.reserve(*whose)
+        outcome = await self._committer.submit(grant if window is not None else replace(grant, keep_refusal=False))
+        if window is None:
+            self._budget.dropped += outcome.verdict is not Verdict.GRANTED
+        elif outcome.verdict is Verdict.GRANTED:
+            self._budget.give_back(*whose, window)
+        return outcome
 
     async def record(
         self,

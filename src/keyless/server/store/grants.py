@@ -42,6 +42,7 @@ class Grant:
         max_live_tokens: How many tokens of the publisher may be live at once; `None` or 0: any number (T117).
         revoke_oldest: Make room by revoking the one that ends first, instead of granting nothing.
         max_grants_per_hour: More than that in an hour pause the publisher; `None` or 0: any number (T78).
+        keep_refusal: When it is not granted, the audit says so.
         request_id: Names the request in log and audit.
         claims: The id token's allow-listed claims, for the audit (D15).
         address: The caller's network address, kept apart from the audit chain; or `None`.
@@ -68,6 +69,7 @@ class Grant:
     max_live_tokens: int | None = None
     revoke_oldest: bool = False
     max_grants_per_hour: int | None = None
+    keep_refusal: bool = True
     claims: Mapping[str, str] = field(default_factory=dict)
     address: str | None = None
     user_agent: str | None = None

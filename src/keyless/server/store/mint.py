@@ -248,7 +248,7 @@ class _Transaction:
                 also = replace(member, resource=covered.resource, publisher_id=covered.publisher_id)
                 self._emit(granted(also, outcome.use or 1))
                 self._mark_used(also)
-        else:
+        elif member.keep_refusal:
             reason = "token_replayed" if outcome.verdict is Verdict.REPLAYED else str(outcome.verdict)
             self._record(member, refused(as_refusal(member, reason)))
         return outcome
