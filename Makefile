@@ -33,13 +33,14 @@ env-schemathesis:
 	@$(ENSURE) .venvs/schemathesis requirements/schemathesis.txt
 env-hf-old:
 	@$(ENSURE) .venvs/hf-1.19.0 requirements/hf-1.19.0.txt
-# GitHub's own toolkit is a package for node; a machine without npm is told so.
+# GitHub's own toolkit is a package for node, whose own is newer than Debian's and made below.
 ACTIONS_CORE := .venvs/actions-core/node_modules
 env-minters: $(ACTIONS_CORE)
 	@$(ENSURE) .venvs/minters requirements/minters.txt
-$(ACTIONS_CORE): tests/journeys/actions_core/package-lock.json
+$(ACTIONS_CORE): tests/journeys/actions_core/package-lock.json requirements/node.txt
+	@$(ENSURE) .venvs/node requirements/node.txt
 	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/actions_core/package.json $(@D)
-	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@PATH="$(CURDIR)/.venvs/node/bin:$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 # Package registries and the tools that publish to them; their node is newer than Debian's.
 NODE := $(CURDIR)/.venvs/node/bin

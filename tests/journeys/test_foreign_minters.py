@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venvs/minters/bin/python"
 UV = ROOT / ".venvs/minters/bin/uv"
 ACTIONS_CORE = ROOT / ".venvs/actions-core"
+NODE = ROOT / ".venvs/node/bin/node"
 
 AUDIENCE = "https://hub.example.org"
 AUDIENCE_VARIABLE = "HTTPS___HUB_EXAMPLE_ORG_ID_TOKEN"
@@ -131,9 +132,8 @@ def test_actions_core(issuer: FakeIssuer, platform: str) -> None:
     """GitHub's own toolkit, by which JavaScript actions mint; it masks the token and then hands it over."""
     if not (ACTIONS_CORE / "node_modules/@actions/core").is_dir():
         pytest.fail(f"{ACTIONS_CORE} is missing: run `make journeys`")
-    node = next(path for folder in os.environ["PATH"].split(":") if (path := Path(folder, "node")).exists())
     with getattr(FakeCI, platform)(issuer) as ci:
-        output = run([node, "--input-type=module", "-e", TOOLKIT], ci.environ(), cwd=ACTIONS_CORE)
+        output = run([NODE, "--input-type=module", "-e", TOOLKIT], ci.environ(), cwd=ACTIONS_CORE)
 
     *_, masked, token = output.split()  # it logs the URL before
     assert masked == f"::add-mask::{token}"
