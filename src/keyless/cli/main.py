@@ -19,6 +19,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "providers": ("keyless.cli.providers", "show the CI platforms, and what this job can do"),
     "doctor": ("keyless.cli.doctor", "check everything a token depends on, and say what to change"),
     "setup": ("keyless.cli.setup", "write the CI file that publishes without a secret, and name its publisher"),
+    "probe": ("keyless.cli.probe", "see that a service grants what it must and refuses what it must not"),
     "completion": ("keyless.cli.completion", "print a completion script for bash, zsh or fish"),
     "serve": ("keyless.server.cli.serve", "run the token service"),
     "trust": ("keyless.server.cli.trust", "say which CI jobs may publish to what"),

@@ -6,6 +6,7 @@ own numbers only, without a lock; whoever is asked adds up those of all workers.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from bisect import bisect_left
@@ -38,10 +39,11 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 STEPS: Final = ("read", "verify", "match", "sign", "commit", "total")
 REASONS: Final = (
-    *("granted", "request_invalid", "body_too_large", "unsupported_grant_type", "resource_invalid", "token_malformed"),
-    *("issuer_untrusted", "key_unknown", "signature_invalid", "claim_missing", "claim_invalid", "audience_mismatch"),
-    *("token_expired", "token_immature", "no_matching_publisher", "token_replayed", "rate_limited", "unavailable"),
-    *("too_many_tokens", "shed", "internal_error", OTHER),
+    *("granted", "request_malformed", "body_too_large", "unsupported_grant_type", "resource_syntax"),
+    *("token_malformed", "token_rejected", "issuer_unknown", "key_unknown", "signature_invalid", "claim_rejected"),
+    *("claim_missing", "claim_invalid", "audience_mismatch", "token_expired", "token_not_yet_valid", "token_revoked"),
+    *("no_matching_publisher", "token_replayed", "too_many_tokens", "rate_limited", "locked", "unavailable", "shed"),
+    *("internal_error", OTHER),
 )
 
 
@@ -199,7 +201,7 @@ class Metrics:
                 value = read()
             except Exception:  # noqa: BLE001 - one number that cannot be had hides no other
                 value = float("nan")
-            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {_number(value)}"]
         return ("\n".join(lines) + "\n").encode("utf-8")
 
 
@@ -214,3 +216,7 @@ def process_gauges() -> Mapping[str, tuple[str, Callable[[], float]]]:
 def _resident_bytes() -> float:
     with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - no path arithmetic here
         return float(file.read().split()[1]) * mmap.PAGESIZE
+
+
+def _number(value: float) -> str:
+    return "NaN" if math.isnan(value) else f"{value:g}"
