@@ -748,6 +748,20 @@ RESOURCE_SERVERS = (
         "server/store/test_feed.py::test_other_resource_servers_learn_nothing_of_it",
     ),
     Guard(
+        "T106",
+        "server/doors/introspect.py",
+        "                self._fishing.spend(audience)",
+        "                pass",
+        "server/doors/test_live.py::test_token_scanning_is_slowed_down_and_good_tokens_are_not",
+    ),
+    Guard(
+        "T106",
+        "server/doors/resource_server.py",
+        "            self._strangers.spend(caller.address)",
+        "            pass",
+        "server/doors/test_live.py::test_trying_credentials_is_slowed_down",
+    ),
+    Guard(
         "V20 T91",
         "verifier/withdrawals.py",
         "                if not found.live or (",

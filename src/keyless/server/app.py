@@ -25,6 +25,7 @@ from keyless.server.doors.http import Door
 from keyless.server.doors.introspect import IntrospectDoor
 from keyless.server.doors.late import LateDoor
 from keyless.server.doors.package import Lent, find_door, terms_of
+from keyless.server.doors.resource_server import ResourceServerGate
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
@@ -181,7 +182,7 @@ class TokenService:
             {
                 "/oauth/token": {"POST": self.token_door},
                 "/oauth/explain": {"POST": ExplainDoor(explain, public_url=settings.public_url, profile=profile)},
-                "/oauth/revoke": {"POST": RevokeDoor(self.live, profile=profile)},
+                "/oauth/revoke": {"POST": RevokeDoor(self.live, vain=_rate(600, monotonic), profile=profile)},
                 "/oauth/jwks": {"GET": JwksDoor(self.signing_keys.jwks)},
                 "/healthz": {"GET": HealthDoor({})},
             },
@@ -193,10 +194,13 @@ class TokenService:
         self.metrics.gauge("keyless_live_tokens", "Access tokens that are good now.", self.store.count_live_tokens)
         for name, (text, read) in process_gauges().items():
             self.metrics.gauge(name, text, read)
+        gate = ResourceServerGate(self.store, _rate(60, monotonic))
         self.inside = Router(
             {
-                "/oauth/introspect": {"POST": IntrospectDoor(self.live, self.store, profile=profile)},
-                "/oauth/feed": {"GET": FeedDoor(self.store, self.store, profile=profile)},
+                "/oauth/introspect": {
+                    "POST": IntrospectDoor(self.live, gate, fishing=_rate(3_000, monotonic), profile=profile)
+                },
+                "/oauth/feed": {"GET": FeedDoor(self.store, gate, profile=profile)},
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth, public_url=settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},

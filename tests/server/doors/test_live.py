@@ -168,3 +168,54 @@ def test_documents_lead_to_each_other(service: Service) -> None:
     assert ask(service.app.inside, "GET", "/readyz").json == {"status": "ok"}
     service.app.store.close()
     assert ask(service.app.inside, "GET", "/readyz").json == {"status": "failing", "failing": ["store"]}
+
+
+def test_token_scanning_is_slowed_down_and_good_tokens_are_not(service: Service, credential: Secret) -> None:
+    """T106, RFC 7662 section 4: asking about tokens that are not one's own costs allowance; a good one is answered."""
+    good = service.exchange().json["access_token"]
+    answers = [introspect(service, f"kl_{number}.b.c", credential).status for number in range(1502)]
+
+    assert answers[:1400] == [200] * 1400
+    assert answers[-1] == 429
+    assert introspect(service, "kl_a.b.c", credential).headers["retry-after"] == "1"
+    assert introspect(service, good, credential).json["active"] is True
+
+
+def test_trying_credentials_is_slowed_down(service: Service, credential: Secret) -> None:
+    """T106: an address that is wrong all the time is told to wait; the right credential still works from there."""
+    wrong = [introspect(service, "x", Secret("wrong")).status for _ in range(40)]
+
+    assert wrong[:30] == [401] * 30
+    assert wrong[-1] == 429
+    assert introspect(service, "x", credential).status == 200
+
+
+def test_revoking_nothing_is_slowed_down_and_revoking_something_is_not(service: Service) -> None:
+    """T106, RFC 7009 section 2.2: strangers learn nothing, and cannot keep the service busy."""
+    good = service.exchange().json["access_token"]
+    answers = [revoke(service, f"kl_{number}.b.c").status for number in range(310)]
+
+    assert answers[:290] == [200] * 290
+    assert answers[-1] == 429
+    assert revoke(service, good).status == 200
+    assert ("token.revoked", "revoked by its holder") in service.audit()
+
+
+def test_outage_of_the_store_is_no_revocation(service: Service) -> None:
+    """D9, RFC 7009 section 2.2.1: 503 with `Retry-After`, so that the client knows the token still stands."""
+    token = service.exchange().json["access_token"]
+    service.app.store.close()
+    answer = revoke(service, token)
+
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_revocation_takes_the_token_in_either_encoding_and_only_in_the_body(service: Service) -> None:
+    """RFC 7009 section 2.1: never in the address, where logs would keep it (T97); hints are hints."""
+    token = service.exchange().json["access_token"]
+
+    assert ask(service.app.public, "GET", "/oauth/revoke", query=f"token={token}").status == 405
+    assert ask(service.app.public, "POST", "/oauth/revoke", query=f"token={token}", headers=FORM).status == 400
+    assert service.post({"token": token, "token_type_hint": "refresh_token"}, "/oauth/revoke").status == 200
+    assert ("token.revoked", "revoked by its holder") in service.audit()

@@ -11,7 +11,7 @@ from typing import Protocol
 from keyless.errors import RequestError
 from keyless.server.doors.errors import ErrorProfile, send_error
 from keyless.server.doors.http import Receive, Scope, Send, caller_of, send_json
-from keyless.server.doors.resource_server import ResourceServers, authenticate, refuse_stranger
+from keyless.server.doors.resource_server import ResourceServerGate, refuse_stranger
 from keyless.server.services.token_request import parse_form
 from keyless.server.store.feed import FeedEntry, FeedPage
 
@@ -28,17 +28,18 @@ class FeedStore(Protocol):
 class FeedDoor:
     """Authenticate the resource server, then answer with what is in the store."""
 
-    def __init__(self, store: FeedStore, servers: ResourceServers, *, profile: ErrorProfile) -> None:
+    def __init__(self, store: FeedStore, gate: ResourceServerGate, *, profile: ErrorProfile) -> None:
         self._store = store
-        self._servers = servers
+        self._gate = gate
         self._profile = profile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one GET."""
         del receive
-        request_id = caller_of(scope).request_id
+        caller = caller_of(scope)
+        request_id = caller.request_id
         try:
-            audience = await asyncio.to_thread(authenticate, scope, self._servers)
+            audience = await self._gate.admit(scope, caller)
             if audience is None:
                 await refuse_stranger(send, request_id=request_id)
                 return

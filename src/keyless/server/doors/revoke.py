@@ -8,14 +8,22 @@ from keyless.errors import RequestError
 from keyless.server.doors.errors import ErrorProfile, send_error
 from keyless.server.doors.http import Receive, Scope, Send, caller_of, header, read_body, send_json
 from keyless.server.services.live import LiveTokens
+from keyless.server.services.rate_limit import RateLimit
 from keyless.server.services.token_request import MAX_BODY_BYTES, read_members
 
 
 class RevokeDoor:
-    """Answer 200 whether or not the token was good: RFC 7009 section 2.2 wants no oracle here."""
+    """Answer 200 whether or not the token was good: RFC 7009 section 2.2 wants no oracle here.
 
-    def __init__(self, live: LiveTokens, *, profile: ErrorProfile) -> None:
+    Args:
+        live: Knows tokens.
+        vain: How often an address may revoke nothing. Good revocations are never held up.
+        profile: The OAuth codes of refusals.
+    """
+
+    def __init__(self, live: LiveTokens, *, vain: RateLimit, profile: ErrorProfile) -> None:
         self._live = live
+        self._vain = vain
         self._profile = profile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -26,7 +34,8 @@ class RevokeDoor:
             token = read_members(header(scope, b"content-type"), body).get("token")
             if not token:
                 raise RequestError("the parameter token is missing")
-            await asyncio.to_thread(self._live.revoke, token, request_id=caller.request_id)
+            if not await asyncio.to_thread(self._live.revoke, token, request_id=caller.request_id):
+                self._vain.spend(caller.address)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             await send_error(send, error, self._profile, audience="", request_id=caller.request_id)
             return
