@@ -113,35 +113,37 @@ def test_npm_publishes_from_gitlab(registries: Registries, tmp_path: Path) -> No
     published(registries, done, "from-gitlab", folder, tmp_path / "place")
 
 
-def test_pnpm_publishes_from_github(registries: Registries, tmp_path: Path) -> None:
-    """S10: pnpm exchanges at the root with the audience without the port."""
-    registries.trust("npm/@acme/of-pnpm")
-    folder = make_package(tmp_path / "package", "@acme/of-pnpm", "1.0.0")
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_pnpm_publishes(registries: Registries, tmp_path: Path, platform: str) -> None:
+    """S10, S11: pnpm exchanges at the root with the audience without the port."""
+    package = f"@acme/of-pnpm-{platform}"
+    registries.trust(f"npm/{package}")  # on GitLab for the reader
+    if platform == "gitlab":
+        registries.trust(f"npm/{package}", platform=platform)
+    job = registries.github_job() if platform == "github" else gitlab_job(registries)
+    folder = make_package(tmp_path / "package", package, "1.0.0")
 
-    done = tool(
-        registries,
-        registries.github_job(),
-        "pnpm",
-        "publish",
-        "--no-git-checks",
-        "--registry",
-        f"{registries.urls['npm']}/",
-        folder=folder,
-    )
-    published(registries, done, "@acme/of-pnpm", folder, tmp_path / "place")
+    words = ["publish", "--no-git-checks", "--registry", f"{registries.urls['npm']}/"]
+    done = tool(registries, job, "pnpm", *words, folder=folder)
+    published(registries, done, package, folder, tmp_path / "place")
 
 
-def test_yarn_publishes_from_github(registries: Registries, tmp_path: Path) -> None:
-    """S10: yarn names the port in its audience."""
-    registries.trust("npm/@acme/of-yarn")
-    folder = make_package(tmp_path / "package", "@acme/of-yarn", "1.0.0")
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_yarn_publishes(registries: Registries, tmp_path: Path, platform: str) -> None:
+    """S10, S11: yarn names the port in its audience where it asks for the id token itself."""
+    package = f"@acme/of-yarn-{platform}"
+    registries.trust(f"npm/{package}")  # on GitLab for the reader
+    if platform == "gitlab":
+        registries.trust(f"npm/{package}", platform=platform)
+    job = registries.github_job() if platform == "github" else gitlab_job(registries)
+    folder = make_package(tmp_path / "package", package, "1.0.0")
     (folder / "yarn.lock").touch()
     (folder / ".yarnrc.yml").write_text(YARNRC)
     done = tool(registries, registries.environment(), "yarn", "install", folder=folder)
     assert done.status == 0, done.output
 
-    done = tool(registries, registries.github_job(), "yarn", "npm", "publish", folder=folder)
-    published(registries, done, "@acme/of-yarn", folder, tmp_path / "place")
+    done = tool(registries, job, "yarn", "npm", "publish", folder=folder)
+    published(registries, done, package, folder, tmp_path / "place")
 
 
 def test_install_under_exec(registries: Registries, tmp_path: Path) -> None:

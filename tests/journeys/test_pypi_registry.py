@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,10 @@ def keyless(registries: Registries, environment: dict[str, str], *words: object)
     return registries.run(environment, [program("pypi-tools", "bin/keyless"), *words])
 
 
-def pip_download(registries: Registries, environment: dict[str, str], name: str, folder: Path) -> Finished:
-    """Download with pip, which asks its keyring for the password."""
+def pip_get(
+    registries: Registries, environment: dict[str, str], name: str, folder: Path, *, verb: str = "download"
+) -> Finished:
+    """Download or install with pip, which asks its keyring for the password."""
     environment = {
         **environment,
         "KEYLESS_PYPI_ENDPOINT": registries.urls["pypi"],
@@ -69,8 +72,13 @@ def pip_download(registries: Registries, environment: dict[str, str], name: str,
         "PIP_CONFIG_FILE": "/dev/null",
     }
     options = ["-vvv", "--no-deps", "--disable-pip-version-check", "--keyring-provider", "import", "--no-input"]
-    options += ["--index-url", f"{registries.urls['pypi']}/simple/", "--dest", str(folder)]
-    return registries.run(environment, [program("pypi-tools", "bin/python"), "-m", "pip", "download", *options, name])
+    options += [
+        "--index-url",
+        f"{registries.urls['pypi']}/simple/",
+        "--dest" if verb == "download" else "--target",
+        str(folder),
+    ]
+    return registries.run(environment, [program("pypi-tools", "bin/python"), "-m", "pip", verb, *options, name])
 
 
 def published(registries: Registries, done: Finished, wheel: Path) -> None:
@@ -93,9 +101,13 @@ def test_uv_publishes_two_projects_from_github(registries: Registries, tmp_path:
         published(registries, done, wheel)
     assert set(registries.audit("token.granted")) == {("pypi/acme-one", None), ("pypi/acme-two", None)}
     assert registries.audit("token.revoked")
-    got = pip_download(registries, registries.github_job(), "acme-two", tmp_path / "got")
+    got = pip_get(registries, registries.github_job(), "acme-two", tmp_path / "got")
     assert got.status == 0, got.output
     assert (tmp_path / "got" / wheels[1].name).read_bytes() == wheels[1].read_bytes()
+    installed = pip_get(registries, registries.github_job(), "acme-one", tmp_path / "place", verb="install")
+    assert installed.status == 0, installed.output
+    with zipfile.ZipFile(wheels[0]) as archive:
+        assert (tmp_path / "place" / "acme_one.py").read_bytes() == archive.read("acme_one.py")
 
 
 def test_uv_publishes_from_gitlab_and_uv_installs(registries: Registries, tmp_path: Path) -> None:
@@ -115,7 +127,8 @@ def test_uv_publishes_from_gitlab_and_uv_installs(registries: Registries, tmp_pa
     options = ["--target", place, "--keyring-provider", "subprocess", "--default-index", f"{url}/simple/"]
     done = uv(registries, environment, "pip", "install", *options, "from-gitlab")
     assert done.status == 0, done.output
-    assert "1.0" in (place / "from_gitlab.py").read_text()
+    with zipfile.ZipFile(wheel) as archive:
+        assert (place / "from_gitlab.py").read_bytes() == archive.read("from_gitlab.py")
 
 
 def test_maturin_uploads_from_github(registries: Registries, tmp_path: Path) -> None:
@@ -126,6 +139,19 @@ def test_maturin_uploads_from_github(registries: Registries, tmp_path: Path) -> 
     job = {**registries.github_job(), "MATURIN_CA_BUNDLE": str(registries.authority)}
 
     published(registries, registries.run(job, [program("pypi-tools", "bin/maturin"), *options, wheel]), wheel)
+
+
+def test_maturin_uploads_from_gitlab_under_exec(registries: Registries, tmp_path: Path) -> None:
+    """D23, S11: maturin mints on GitHub only; elsewhere it finds the token under `exec`."""
+    registries.trust("pypi/of-maturin-gitlab", platform="gitlab")
+    wheel = make_wheel(tmp_path, "of-maturin-gitlab", "1.0")
+    job = {**gitlab_job(registries), "MATURIN_CA_BUNDLE": str(registries.authority)}
+    maturin = [program("pypi-tools", "bin/maturin"), "upload", "--non-interactive"]
+    url = f"{registries.urls['pypi']}/"
+    options = ["--repository-url", url, wheel]
+
+    done = keyless(registries, job, "exec", "--for", "pypi", "--endpoint", url, "--", *maturin, *options)
+    published(registries, done, wheel)
 
 
 @pytest.mark.parametrize("platform", ["github", "gitlab"])
@@ -198,7 +224,7 @@ def test_wrong_project_is_not_downloaded(registries: Registries, tmp_path: Path)
     registries.trust("pypi/mine-to-read")
     make_wheel(registries.folder / "pypi" / "packages", "theirs-to-read", "1.0")
 
-    done = pip_download(registries, registries.github_job(), "theirs-to-read", tmp_path / "got")
+    done = pip_get(registries, registries.github_job(), "theirs-to-read", tmp_path / "got")
     assert done.status != 0
     assert "403" in done.output
     assert not list(tmp_path.glob("got/*"))

@@ -101,6 +101,33 @@ def test_too_many_projects_are_refused_not_cut(registries: Registries) -> None:
     assert registries.audit()[-1] == ("exchange.refused", "no_matching_publisher")
 
 
+def test_first_uploads_bring_their_projects_into_being(registries: Registries) -> None:
+    """T93: pending publishers of new projects beside one that is there; each becomes an ordinary one with the grant."""
+    registries.add_publisher("pypi/there")
+    for name in ("new-one", "new-two"):
+        registries.add_publisher(f"pypi/{name}", pending=True)
+    verified = good(registries, registries.mint_pypi().json["token"])
+
+    assert verified is not None
+    assert {r.name for r in (verified.resource, *verified.also)} == {"there", "new-one", "new-two"}
+    assert all(publisher.pending_until is None for publisher in registries.administration.publishers())
+    assert [kind for kind, _ in registries.audit()].count("publisher.activated") == 2
+    again = good(registries, registries.mint_pypi().json["token"])
+    assert again is not None
+    assert len(again.also) == 2
+
+
+def test_strictest_cap_of_projects_that_grant_together_counts(registries: Registries) -> None:
+    """T117: a project with a cap of its own is not drawn beyond it by another's."""
+    registries.add_publisher("pypi/capped", max_live_tokens=1)
+    registries.add_publisher("pypi/free")
+
+    assert registries.mint_pypi().status == 200
+    answer = registries.mint_pypi()
+    assert answer.status == 429
+    assert answer.json["errors"][0]["description"]
+
+
 @pytest.mark.parametrize("change", ["removed", "disabled", "locked"])
 def test_token_dies_with_the_trust_of_any_of_its_projects(registries: Registries, change: str) -> None:
     """T91, D16: no project's removal leaves a token that still names it."""

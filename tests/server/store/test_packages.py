@@ -71,6 +71,26 @@ def test_nothing_is_granted_when_a_project_lost_its_trust(world: World, which: i
     assert world.rows("SELECT count(*) FROM token_resource")[0][0] == 0
 
 
+def test_pending_project_comes_into_being_or_nothing_is_granted(world: World) -> None:
+    """T93, T116: together with the token, and not when its publisher was removed meanwhile."""
+    [one] = trust(world, "one")
+    new, gone = trust(world, "new", "gone", pending=True)
+    also = tuple(Covered(str(p.resource), p.id, p.version, pending=True) for p in (new, gone))
+    grant = replace(world.grant(publisher=one), also=also)
+    world.admin.remove_publisher(gone.id)
+    [outcome] = world.store.commit([grant])
+    assert outcome.verdict is Verdict.PUBLISHER_CHANGED
+    assert world.counts() == {"claims": 0, "tokens": 0, "grants": 0}
+    assert world.admin.publisher(new.id).pending_until is not None
+
+    [outcome] = world.store.commit([replace(grant, also=also[:1])])
+    assert outcome.verdict is Verdict.GRANTED
+    assert world.admin.publisher(new.id).pending_until is None
+    state = world.store.token_state(grant.jti)
+    assert state is not None
+    assert state.live
+
+
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("how", ["removed", "disabled", "locked", "expired"])
 def test_token_dies_with_any_of_its_projects(world: World, which: int, how: str) -> None:

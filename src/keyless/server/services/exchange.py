@@ -9,7 +9,7 @@ makes us send a request (S01).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -225,12 +225,12 @@ class ExchangeService:
             ci_subject=token.subject,
             issued_at=now,
             expires_at=now + ttl_seconds,
-            also=tuple(Covered(str(p.resource), p.id, p.version) for p in companions),
+            also=tuple(Covered(str(p.resource), p.id, p.version, p.pending_until is not None) for p in companions),
             first_use_pins=dict(chosen.first_use_pins),
             pending=publisher.pending_until is not None,
-            max_live_tokens=_own(publisher.max_live_tokens, self._limits.max_live_tokens),
+            max_live_tokens=_own(_least(p.max_live_tokens for p in together), self._limits.max_live_tokens),
             revoke_oldest=self._limits.revoke_oldest,
-            max_grants_per_hour=_own(publisher.max_grants_per_hour, self._limits.max_grants_per_hour),
+            max_grants_per_hour=_own(_least(p.max_grants_per_hour for p in together), self._limits.max_grants_per_hour),
             request_id=caller.request_id,
             claims=proven_claims(identity),
             address=caller.address,
@@ -273,6 +273,12 @@ def _narrowed(operations: Sequence[Operation], asked: frozenset[str]) -> tuple[O
     """Return the publisher's operations, or those of them that the caller asked for (RFC 6749 section 3.3)."""
     wanted = tuple(operation for operation in operations if operation.value in asked)
     return wanted or tuple(operations)  # words we do not know are ignored; the answer's `scope` says what was given
+
+
+def _least(caps: Iterable[int | None]) -> int | None:
+    """Return the strictest cap of publishers that grant together; `None` where none has one, 0 is any number."""
+    own = [cap for cap in caps if cap is not None]
+    return min((cap for cap in own if cap), default=0) if own else None
 
 
 def _own(value: int | None, default: int) -> int:

@@ -69,7 +69,6 @@ class Selection:
             for verdict in reversed(self.verdicts)
             if verdict.accepted
             and not verdict.first_use_pins
-            and verdict.publisher.pending_until is None
             and verdict.publisher.resource != leading.publisher.resource
             and _job(verdict.publisher) == _job(leading.publisher)
         }

@@ -11,11 +11,15 @@ from keyless.oidc.issuer import ReplayMode
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """Name a further package of a token, and the publisher that was matched for it."""
+    """Name a further package of a token, and the publisher that was matched for it.
+
+    `pending` says that the package does not exist yet: this use brings it into being (T93).
+    """
 
     resource: str
     publisher_id: str
     publisher_version: int
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

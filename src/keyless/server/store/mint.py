@@ -41,7 +41,8 @@ JOIN resource r ON r.id = p.resource_id
 JOIN namespace n ON n.id = r.namespace_id
 JOIN resource_server s ON s.id = p.resource_server_id
 WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR p.expires_at > ?)
-  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND r.state = 'active' AND n.state = 'active' AND s.audience = ?
+  AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until > ?))
+  AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state = 'active' AND s.audience = ?
 """
 _UNMINT: Final = "DELETE FROM token WHERE jti = ?"  # takes its rows in token_resource with it
 _USED: Final = "UPDATE publisher SET last_used_at = ? WHERE id = ?"
@@ -237,7 +238,7 @@ class _Transaction:
             return Outcome(Verdict.RECORDED)
         outcome = settled
         if outcome is None:
-            has_effects = member.pending or bool(member.first_use_pins)
+            has_effects = member.pending or bool(member.first_use_pins) or any(also.pending for also in member.also)
             outcome = self._grant_with_effects(member) if has_effects else self._grant(member)
             if outcome.verdict is Verdict.GRANTED:
                 self.limits.minted(member)
@@ -323,7 +324,8 @@ class _Transaction:
     def _cover(self, grant: Grant) -> bool:
         """Write what else the token is for; false when a publisher of it does not stand as it was matched."""
         for covered in grant.also:
-            named = (covered.publisher_id, covered.publisher_version, grant.issued_at, grant.issuer_id)
+            at = grant.issued_at
+            named = (covered.publisher_id, covered.publisher_version, at, at, grant.issuer_id)
             self._execute(_COVER, (grant.jti, *named, covered.resource, grant.audience))
             if self._cursor.rowcount != 1:
                 return False
@@ -363,6 +365,10 @@ class _Transaction:
                 return False
         elif found is not None:
             self._pinned[grant.publisher_id] = found
+        for covered in grant.also:
+            also = replace(grant, resource=covered.resource, publisher_id=covered.publisher_id)
+            if covered.pending and not bring_into_being(self._cursor, also, covered.publisher_version, events.append):
+                return False
         for event in events:
             self._emit(event)
         return True
