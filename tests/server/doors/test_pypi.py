@@ -10,6 +10,7 @@ import pytest
 from keyless.errors import ConfigurationError, UnavailableError
 from keyless.oidc.issuer import ReplayMode
 from keyless.resource import parse_resource
+from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.selection import MAX_COVERED
 from keyless.verifier.access_token import VerifiedAccessToken
 from tests.server.doors.registries import MINT, URLS, Registries
@@ -215,7 +216,7 @@ def test_outage_is_503_and_spends_nothing(registries: Registries, monkeypatch: p
     registries.add_publisher("pypi/acme-wheel")
     token = registries.mint_for("pypi")
     with monkeypatch.context() as patched:
-        patched.setattr(registries.app.exchange, "_committer", Down())
+        patched.setattr(GroupCommit, "submit", down)
         answer = registries.mint_pypi(token)
 
     assert (answer.status, answer.json["errors"][0]["code"]) == (503, "temporarily-unavailable")
@@ -264,10 +265,7 @@ def test_without_a_registry_there_is_no_publisher_and_no_door(service: Service) 
     assert ask(service.app.public, "GET", "/_/oidc/audience").status == 404
 
 
-class Down:
-    """A committer whose store is away."""
-
-    async def submit(self, row: object) -> object:
-        """Fail as the group commit does."""
-        del row
-        raise UnavailableError("the store is away", retry_after=2)
+async def down(self: GroupCommit, row: object) -> object:
+    """Fail as the group commit does while the store is away."""
+    del self, row
+    raise UnavailableError("the store is away", retry_after=2)
