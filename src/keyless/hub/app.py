@@ -22,6 +22,7 @@ from keyless.hub.identity import TokenVerifier, identify
 from keyless.hub.names import split_path
 from keyless.hub.routes import route
 from keyless.hub.store import HubStore
+from keyless.resource import Resource
 
 _log: Final = logging.getLogger(__name__)
 
@@ -68,7 +69,12 @@ class Hub:
 
 
 def create_hub(
-    directory: Path, verifier: TokenVerifier, *, public_url: str, clock: Callable[[], float] = time.time
+    directory: Path,
+    verifier: TokenVerifier,
+    *,
+    public_url: str,
+    clock: Callable[[], float] = time.time,
+    on_created: Callable[[Resource], None] | None = None,
 ) -> Hub:
     """Make the reference hub (D25).
 
@@ -77,8 +83,10 @@ def create_hub(
         verifier: Verifies access tokens; normally a `keyless.verifier.Verifier`.
         public_url: What users set as `HF_ENDPOINT`, path prefix included.
         clock: Unix seconds; dates commits.
+        on_created: Told of each new repository; normally `ResourceStates.created` of `keyless.verifier`. When it cannot
+            be told now, the repository is there all the same.
     """
-    return Hub(HubStore(directory, clock=clock), verifier, public_url=public_url)
+    return Hub(HubStore(directory, clock=clock, on_created=on_created), verifier, public_url=public_url)
 
 
 def _raw_path(scope: Scope, prefix: bytes) -> bytes:

@@ -26,6 +26,7 @@ from keyless.server.doors.introspect import IntrospectDoor
 from keyless.server.doors.late import LateDoor
 from keyless.server.doors.package import Lent, find_door, terms_of
 from keyless.server.doors.resource_server import ResourceServerGate
+from keyless.server.doors.resource_states import ResourceDoor, created, state_of
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
@@ -167,7 +168,7 @@ class TokenService:
             "clock": self._trusted_clock.agrees,
         }
         mounted = mount_hub(settings, self.store, self.signing_keys, inside_url=inside_url)
-        self._hub_verifier = mounted[1] if mounted else None
+        self._close_hub = mounted[1] if mounted else None
         addresses = ClientAddresses(settings.trusted_proxies)
         self.token_door = TokenDoor(
             self.exchange,
@@ -201,6 +202,8 @@ class TokenService:
                     "POST": IntrospectDoor(self.live, gate, fishing=_rate(3_000, monotonic), profile=profile)
                 },
                 "/oauth/feed": {"GET": FeedDoor(self.store, gate, profile=profile)},
+                "/resources/state": {"POST": ResourceDoor(state_of(self.store.upkeep), gate, profile=profile)},
+                "/resources/created": {"POST": ResourceDoor(created(self.store.upkeep), gate, profile=profile)},
                 "/auth/check": {"GET": AuthCheckDoor(forward_auth, public_url=settings.public_url)},
                 "/healthz": {"GET": HealthDoor({})},
                 "/readyz": {"GET": HealthDoor(checks, {"policy": lambda: self._policy_problem})},
@@ -254,8 +257,8 @@ class TokenService:
 
     def close(self) -> None:
         """Finish what is being written and let go of everything."""
-        if self._hub_verifier is not None:
-            self._hub_verifier.close()
+        if self._close_hub is not None:
+            self._close_hub()
         self._verification.close()
         self._commit.close()
         self._housekeeping.close()

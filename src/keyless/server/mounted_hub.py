@@ -6,20 +6,23 @@ they still stand. Only its credential is special: it is renewed at each start an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keyless.errors import ConfigurationError
 from keyless.hub import create_hub
+from keyless.hub.stored_tokens import StoredTokens, load_stored_tokens
 from keyless.secret import Secret
 from keyless.server.doors.http import Door
 from keyless.server.services.keys import SigningKeys
 from keyless.server.settings import Settings
 from keyless.server.store import Store
-from keyless.verifier import Introspection, Verifier
+from keyless.verifier import Introspection, ResourceStates, Verifier
 
 
 def mount_hub(
     settings: Settings, store: Store, signing_keys: SigningKeys, *, inside_url: str
-) -> tuple[Door, Verifier] | None:
-    """Return the hub that serves what is not ours on the public listener, with the verifier to close at the end.
+) -> tuple[Door, Callable[[], None]] | None:
+    """Return the hub that serves what is not ours on the public listener, with what closes its connections.
 
     `None` when no hub is configured.
 
@@ -44,4 +47,17 @@ def mount_hub(
         introspection=Introspection(f"{inside_url}/oauth/introspect", server.name, credential),
         fetch=lambda _url: signing_keys.jwks(),
     )
-    return create_hub(settings.hub_directory, verifier, public_url=settings.public_url), verifier
+    states = ResourceStates(inside_url, server.name, credential)
+    tokens = {} if settings.hub_tokens_file is None else load_stored_tokens(settings.hub_tokens_file)
+    hub = create_hub(
+        settings.hub_directory,
+        StoredTokens(verifier, tokens, states.publishers_only) if tokens else verifier,
+        public_url=settings.public_url,
+        on_created=states.created,
+    )
+
+    def close() -> None:
+        verifier.close()
+        states.close()
+
+    return hub, close

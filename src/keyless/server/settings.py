@@ -33,8 +33,8 @@ from keyless.server.database_url import PostgresUrl, parse_location
 
 PREFIX: Final = "KEYLESS_"
 _PATHS: Final = (
-    *("database", "key_encryption_key_file", "checkpoint_key_file", "checkpoint_file", "hub_directory", "forward_auth"),
-    "policy_directory",
+    *("database", "key_encryption_key_file", "checkpoint_key_file", "checkpoint_file", "hub_directory"),
+    *("hub_tokens_file", "forward_auth", "policy_directory"),
 )
 CONFIG_VARIABLE: Final = "KEYLESS_CONFIG"
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -181,6 +181,9 @@ class StoreSettings(BaseSettings):
     )
     doors: dict[str, DoorSettings] = Field(default={}, description="Package registries: pypi, npm, oci.")
     hub_directory: Path | None = Field(default=None, description="Serve the reference hub from here, for a demo.")
+    hub_tokens_file: Path | None = Field(
+        default=None, description="TOML file with hashes of stored tokens that the reference hub takes, too."
+    )
     forward_auth: Path | None = Field(default=None, description="TOML file with the rules of `GET /auth/check`.")
     policy_directory: Path | None = Field(default=None, description="Apply the policy files in here.")
     policy_prune: bool = Field(default=False, description="Remove what is within that policy's reach and not in it.")

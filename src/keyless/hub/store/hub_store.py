@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import shutil
 import threading
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from keyless.errors import UnavailableError
 from keyless.hub.errors import HubError
 from keyless.hub.store.atomic import fsync_directory, write_atomically
 from keyless.hub.store.blobs import StagedBlob
 from keyless.hub.store.commits import Author, encode_commit, make_commit
 from keyless.hub.store.repository import Refs, Repository, RepositoryInfo, write_info, write_refs
 from keyless.resource import Resource, ResourceType
+
+_log: Final = logging.getLogger(__name__)
 
 REPOSITORY_TYPES: Final = (ResourceType.MODEL, ResourceType.DATASET, ResourceType.SPACE)
 
@@ -27,11 +31,19 @@ class HubStore:
     Args:
         directory: Made when missing. Unfinished uploads of an earlier run are removed.
         clock: Unix seconds.
+        on_created: Told of each new repository.
     """
 
-    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_created: Callable[[Resource], None] | None = None,
+    ) -> None:
         self.directory: Final = directory
         self._clock: Final = clock
+        self._on_created: Final = on_created
         self._repositories: Final = directory / "repos"
         self._incoming: Final = directory / "incoming"
         self._locks: Final[dict[Resource, threading.Lock]] = {}
@@ -91,6 +103,11 @@ class HubStore:
                 raise HubError(f"{resource} already exists", status=409) from None
             raise
         fsync_directory(directory.parent)
+        if self._on_created is not None:
+            try:
+                self._on_created(resource)
+            except UnavailableError as error:
+                _log.warning("the token service was not told that %s exists: %s", resource, error)
         return Repository(directory, resource, clock=self._clock, lock=self._lock_of(resource))
 
     def repositories(self, type_: ResourceType, namespace: str | None = None) -> Iterator[Repository]:

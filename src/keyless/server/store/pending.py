@@ -22,6 +22,12 @@ LAPSED: Final = "lapsed"
 
 _ACTIVATE: Final = "UPDATE resource SET state = 'active' WHERE path = ? AND state = 'pending'"
 _AWAITED: Final = "SELECT 1 FROM resource WHERE path = ? AND state = 'pending'"
+_AWAITED_AT: Final = """
+SELECT 1 FROM resource r
+JOIN publisher p ON p.resource_id = r.id
+JOIN resource_server s ON s.id = p.resource_server_id
+WHERE r.path = ? AND r.state = 'pending' AND s.audience = ? LIMIT 1
+"""
 _ORDINARY: Final = """
 UPDATE publisher SET pending_until = NULL, version = version + 1 WHERE id = ? AND version = ? AND pending_until > ?
 """
@@ -101,9 +107,11 @@ def resource_exists(
     return True
 
 
-def is_awaited(connection: Connection, path: str) -> bool:
-    """Tell whether `resource_exists` has something to do."""
-    return connection.execute(_AWAITED, (path,)).fetchone() is not None
+def is_awaited(connection: Connection, path: str, *, audience: str | None = None) -> bool:
+    """Tell whether `resource_exists` has something to do, of what the resource server of this audience holds."""
+    if audience is None:
+        return connection.execute(_AWAITED, (path,)).fetchone() is not None
+    return connection.execute(_AWAITED_AT, (path, audience)).fetchone() is not None
 
 
 def any_lapsed(connection: Connection, *, at: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Final
 
 from keyless.resource import Resource
 from keyless.server.audit.chain import INSERT_EVENT, Chain
@@ -11,6 +12,12 @@ from keyless.server.audit.event import AuditEvent
 from keyless.server.store import limits, pending
 from keyless.server.store.audit_keeping import Writing
 from keyless.server.store.connection import Connection, Cursor
+
+_STATE: Final = """
+SELECT r.publishers_only, CASE WHEN r.state = 'locked' OR n.state = 'locked' THEN 1 ELSE 0 END
+FROM resource r JOIN namespace n ON n.id = r.namespace_id WHERE r.path = ?
+"""
+_LOCKED: Final = "SELECT value FROM meta WHERE key = 'locked'"
 
 
 class TrustUpkeep:
@@ -31,11 +38,24 @@ class TrustUpkeep:
         self._reading = reading
         self._writing = writing
 
-    def note_existence(self, resource: Resource, *, actor: str = "hub") -> bool:
-        """Note that a resource came into being; who waited for it is removed. False when nobody did."""
+    def state(self, resource: Resource) -> tuple[bool, bool]:
+        """Tell whether a resource is for publishers only (T101), and whether it is locked."""
+        with self._reading() as connection:
+            row = connection.execute(_STATE, (str(resource),)).fetchone()
+            locked = bool(connection.execute(_LOCKED).fetchone()[0])
+        return (False, locked) if row is None else (bool(row[0]), locked or bool(row[1]))
+
+    def note_existence(self, resource: Resource, *, actor: str = "hub", audience: str | None = None) -> bool:
+        """Note that a resource came into being; who waited for it is removed. False when nobody did.
+
+        Args:
+            resource: Which one.
+            actor: Who the audit names.
+            audience: Of the resource server that says so: it speaks of its own resources only.
+        """
         path = str(resource)
         with self._reading() as connection:
-            if not pending.is_awaited(connection, path):
+            if not pending.is_awaited(connection, path, audience=audience):
                 return False
         with self._writing() as cursor:
             at = int(self._clock())
