@@ -141,6 +141,10 @@ api-fuzz: env-dev env-schemathesis ## at least 5,000 requests made from the API'
 bench: env-dev env-hf env-bench ## figures, as ratios measured side by side in one run; never a test
 	@for program in bench/*.py; do echo "== $$program"; $(BIN)/python $$program $(ARGS) || exit 1; done
 
+.PHONY: soak
+soak: env-dev ## half the service's capacity for ten minutes; memory and descriptors must stay
+	@$(BIN)/python bench/overload.py --soak 600 $(ARGS)
+
 .PHONY: coverage
 coverage: env-dev ## the tests once more, with the lines and branches they miss
 	@$(BIN)/coverage erase
