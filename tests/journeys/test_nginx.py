@@ -343,6 +343,18 @@ def test_path_trick_never_arrives(filled: Site, target: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "end", ["%0a", "%0d%0aX-Keyless-Resource:x", "%0a%0a", "%00", "/", "%2f", "%20", "?/../", ";x"]
+)
+def test_token_service_is_reached_by_its_own_addresses_only(filled: Site, end: str) -> None:
+    """T18: what nginx decodes for itself does not become a line of the request behind it."""
+    status, headers, _ = filled.send("POST", f"/oauth/revoke{end}", None, b"{}", port=filled.credulous_port)
+
+    # 400 is the service's own answer to a body without a token; anything else must not have come from it.
+    assert status in ({400} if end == "?/../" else {400, 403, 404})
+    assert ("x-request-id" in headers) == (end == "?/../")
+
+
+@pytest.mark.parametrize(
     "more",
     [
         {"X-HTTP-Method-Override": "POST"},

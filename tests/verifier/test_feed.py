@@ -13,7 +13,8 @@ import pytest
 from keyless.errors import ConfigurationError, RevokedTokenError, UnavailableError
 from keyless.secret import Secret
 from keyless.verifier import Feed, Verifier
-from keyless.verifier.withdrawals import KEPT_SECONDS
+from keyless.verifier.proven import ProvenTokens
+from keyless.verifier.withdrawals import KEPT_SECONDS, News, Withdrawals
 from tests.verifier.endpoint import Endpoint
 from tests.verifier.tokens import AUDIENCE, ISSUER, NOW, Mint
 
@@ -373,3 +374,58 @@ def test_expired_tokens_do_not_stay(verifier: Verifier, mint: Mint, time: Time) 
     verifier.verify(mint.token(jti="later"))
 
     assert len(verifier._proven.by_token) == 1
+
+
+def test_thread_that_is_behind_brings_nothing_back(mint: Mint) -> None:
+    """D5: news that was overtaken by newer news while its reader waited does not revive what is withdrawn."""
+    token = mint.verify(mint.token())
+    old = Withdrawals().updated({}, now=NOW, anew=True)
+    new = old.updated({("token", "jti-1"): News(live=False, heard_at=NOW)}, now=NOW, anew=False)
+    proven = ProvenTokens()
+    proven.catch_up(old, NOW)
+    proven.add("text", token, mint.keys, NOW)
+    proven.catch_up(new, NOW)
+    proven.catch_up(old, NOW)
+
+    assert proven.withdrawals is new
+    assert proven.by_token == {}
+    with pytest.raises(RevokedTokenError):
+        proven.add("text", token, mint.keys, NOW)
+
+
+def test_revocations_and_checks_at_once(endpoint: Endpoint, mint: Mint) -> None:
+    """D5, T91: many threads check many tokens while they are withdrawn; once the news is in, none is accepted again."""
+    endpoint.answer(page(snapshot=True))
+    feed = Feed(f"{endpoint.url}/oauth/feed", "hub", Secret("x"), refresh_seconds=0.01)
+    verifier = Verifier(ISSUER, AUDIENCE, feed=feed, fetch=lambda _url: mint.jwks, clock=lambda: NOW)
+    tokens = [mint.token(jti=f"jti-{number}") for number in range(40)]
+    stop, revived, gone = threading.Event(), [], set[str]()
+
+    def check() -> None:
+        while not stop.is_set():
+            for token in tokens:
+                was_gone = token in gone
+                try:
+                    verifier.verify(token)
+                except RevokedTokenError:
+                    gone.add(token)
+                else:
+                    if was_gone:
+                        revived.append(token)
+
+    threads = [threading.Thread(target=check) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    entries: list[dict[str, object]] = []
+    for number in range(40):
+        entries.append({"kind": "token", "id": f"jti-{number}", "live": False})
+        endpoint.answer(page(*entries, cursor=f"{number}.x"))
+        stop.wait(0.02)
+    stop.wait(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    feed.close()
+
+    assert revived == []
+    assert gone == set(tokens)

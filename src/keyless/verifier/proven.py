@@ -6,7 +6,6 @@ Bounded, and safe to share between threads. Expiry and revocation empty it: what
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from keyless.errors import RevokedTokenError
@@ -23,16 +22,9 @@ Proven: TypeAlias = tuple[VerifiedAccessToken, float, KeySet, VerifiedAccessToke
 
 
 class ProvenTokens:
-    """Remember by the token itself: any other text, however alike, is another token.
+    """Remember by the token itself: any other text, however alike, is another token."""
 
-    Args:
-        clock: Unix seconds.
-        withdrawals: Returns what is withdrawn now, or is `None` where nobody says.
-    """
-
-    def __init__(self, clock: Callable[[], float], withdrawals: Callable[[], Withdrawals] | None) -> None:
-        self._clock: Final = clock
-        self._current: Final = withdrawals
+    def __init__(self) -> None:
         self._lock: Final = threading.Lock()
         self._next_sweep = 0.0
         self.by_token: dict[str, Proven] = {}
@@ -40,23 +32,22 @@ class ProvenTokens:
         self.withdrawals: Withdrawals | None = None
         """What the entries were last held against."""
 
-    def catch_up(self) -> None:
+    def catch_up(self, withdrawals: Withdrawals, now: float) -> None:
         """Hold every entry against what is withdrawn now; those that no longer stand go.
 
-        Raises:
-            UnavailableError: What is withdrawn cannot be known.
+        What another thread has held them against already, if that is newer, stays.
         """
         with self._lock:
-            if self._current is not None and (withdrawals := self._current()) is not self.withdrawals:
-                now = self._clock()
-                kept = {}
-                for token, (_, _, keys, proven) in self.by_token.items():
-                    try:
-                        verified, ends_at = withdrawals.check(proven, now)
-                    except RevokedTokenError:
-                        continue
-                    kept[token] = verified, ends_at, keys, proven
-                self.by_token, self.withdrawals = kept, withdrawals
+            if self.withdrawals is not None and withdrawals.version <= self.withdrawals.version:
+                return
+            kept = {}
+            for token, (_, _, keys, proven) in self.by_token.items():
+                try:
+                    verified, ends_at = withdrawals.check(proven, now)
+                except RevokedTokenError:
+                    continue
+                kept[token] = verified, ends_at, keys, proven
+            self.by_token, self.withdrawals = kept, withdrawals
 
     def add(self, token: str, proven: VerifiedAccessToken, keys: KeySet, now: float) -> VerifiedAccessToken:
         """Remember a token that was proven now and return it as it stands.

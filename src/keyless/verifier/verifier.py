@@ -81,7 +81,7 @@ class Verifier:
         self._clock: Final = clock
         self._prefixes: Final = tuple(prefixes)
         self._keys: Final = KeyCache(f"{issuer}/oauth/jwks", fetch or fetch_document)
-        self._proven: Final = ProvenTokens(clock, None if feed is None else feed.current)
+        self._proven: Final = ProvenTokens()
 
     def verify(self, token: str) -> VerifiedAccessToken:
         """Return what a token says, if it is genuine, meant for us, in time and not revoked. Blocks.
@@ -91,8 +91,8 @@ class Verifier:
             UnavailableError: That cannot be known now; answer 503 with `Retry-After`.
         """
         remembered = self._proven
-        if self._feed is not None and self._feed.current() is not remembered.withdrawals:
-            remembered.catch_up()
+        if self._feed is not None and (withdrawals := self._feed.current()) is not remembered.withdrawals:
+            remembered.catch_up(withdrawals, self._clock())
         found = remembered.by_token.get(token)
         # Another key set may lack the key, or hold another one of that id.
         if found is not None and self._clock() < found[1] and self._keys.get(found[0].kid) is found[2]:

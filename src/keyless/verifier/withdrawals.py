@@ -33,9 +33,10 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawals:
-    """Hold the news by kind and subject; a kind that nothing was heard of is not there."""
+    """Hold the news by kind and subject; a kind that nothing was heard of is not there. `version` grows with each."""
 
     by_kind: Mapping[str, Mapping[str, News]] = field(default_factory=dict)
+    version: int = 0
 
     def updated(self, heard: Mapping[Subject, News], *, now: float, anew: bool) -> Withdrawals:
         """Return what is known with the latest news; `anew` forgets what was known before."""
@@ -46,7 +47,7 @@ class Withdrawals:
                     known[kind] = kept
         for (kind, name), news in heard.items():
             known.setdefault(kind, {})[name] = news
-        return Withdrawals(known)
+        return Withdrawals(known, self.version + 1)
 
     def check(self, token: VerifiedAccessToken, now: float) -> tuple[VerifiedAccessToken, float]:
         """Return a token that stands, perhaps with fewer operations, and until when that is so at the latest.
