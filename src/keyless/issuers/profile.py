@@ -176,6 +176,11 @@ class Profile:
         """Return the claims that each publisher of this issuer must pin to one value (M00, M00b)."""
         return (*self.pin_claims, *self.id_claims) or issuer.immutable_claims or ("sub",)
 
+    @property
+    def pin_options(self) -> dict[str, str]:
+        """Return the command-line option of each pin -> its claim: `workspace-uuid` -> `workspaceUuid`."""
+        return {_option(claim): claim for claim in (*self.pin_claims, *self.id_claims)}
+
     def pin_problem(self, claim: str, value: str) -> str | None:
         """Return what a pin's value should have looked like, or `None` when it may be that."""
         form = self.pin_claims.get(claim)
@@ -223,6 +228,10 @@ class Profile:
         if self.open_claims:
             return [name for name in claims if name not in REGISTERED_CLAIMS or name == "sub"]
         return (*self.required_claims, *self.optional_claims, "iss", "sub")
+
+
+def _option(claim: str) -> str:
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", claim.rpartition("/")[2]).replace("_", "-").lower()
 
 
 def _comparable(value: object) -> str | None:

@@ -15,7 +15,6 @@ from keyless.resource import ResourceType
 from keyless.trust.publisher import Operation, Publisher
 
 _JOB_OPTIONS: Final = ("branch", "tag", "workflow", "environment")
-_ID_OPTIONS: Final = ("repository_id", "repository_owner_id", "project_id", "namespace_id")
 
 
 def add_command(
@@ -52,9 +51,10 @@ def add_command(
             else:
                 words += _option("claim", f"{claim}={value}")
     given = {pin.claim: pin.value for pin in publisher.pins} | dict(pins or {})
+    options = {claim: option for option, claim in profile.pin_options.items()}
     for claim, pinned in given.items():
         if pinned is not None:
-            option = claim.replace("_", "-") if claim in _ID_OPTIONS else "pin"
+            option = options.get(claim, "pin")
             words += _option(option, pinned if option != "pin" else f"{claim}={pinned}")
     if None in given.values():
         words.append("--pin-first-use")

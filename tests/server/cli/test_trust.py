@@ -18,6 +18,7 @@ from keyless.server.cli import audit, keys, trust
 from keyless.server.store import open_store
 
 Run = Callable[..., Any]
+UUID = "00000001-0000-4000-8000-00000000000a"
 GITHUB_ADD = (
     *("add", "acme/model", "--provider", "github", "--repository", "acme/train", "--workflow", "release.yml"),
     *("--branch", "main", "--repository-id", "11", "--repository-owner-id", "22"),
@@ -381,3 +382,38 @@ def test_certificates_are_those_of_the_published_keys(database: Path, capsys: py
     public = certificate.public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
     assert thumbprint(public) == row.kid
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "pins"),
+    [
+        (
+            "https://agent.buildkite.com",
+            ("--organization-id", UUID, "--pipeline-id", UUID),
+            {"organization_id": UUID, "pipeline_id": UUID},
+        ),
+        (
+            f"https://oidc.circleci.com/org/{UUID}",
+            ("--org-id", UUID, "--project-id", UUID),
+            {"oidc.circleci.com/org-id": UUID, "oidc.circleci.com/project-id": UUID},
+        ),
+        (
+            "https://api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc",
+            ("--workspace-uuid", f"{{{UUID}}}", "--repository-uuid", f"{{{UUID}}}"),
+            {"workspaceUuid": f"{{{UUID}}}", "repositoryUuid": f"{{{UUID}}}"},
+        ),
+    ],
+)
+def test_every_kind_has_options_for_its_ids(run: Run, url: str, options: tuple[str, ...], pins: dict[str, str]) -> None:
+    """D10, S11: the same word means the id of that platform."""
+    run(trust, "issuer", "add", url, "--no-fetch")
+    added = run(trust, "add", "acme/model", "--issuer", url, *options)
+
+    assert {pin["claim"]: pin["value"] for pin in added["pins"]} == pins
+
+
+def test_an_id_of_another_kind_is_refused(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """D10: it would be left out in silence."""
+    assert database.parent.exists()
+    assert trust.run([*GITHUB_ADD, "--pipeline-id", UUID]) == 2
+    assert "--pipeline-id means nothing for github" in capsys.readouterr().err

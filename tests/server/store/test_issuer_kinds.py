@@ -101,3 +101,36 @@ def test_every_pin_of_a_kind_is_demanded_at_save(world: World, url: str, pins: d
             world.add_publisher(issuer_url=url, claims={}, pins=without)
 
     assert world.add_publisher(issuer_url=url, claims={}, pins=pins).issuer_id == issuer.id
+
+
+@pytest.mark.parametrize(
+    ("url", "pins"),
+    [
+        (f"https://vstoken.dev.azure.com/{ORG}", {"org_id": ORG, "prj_id": "widgets", "def_id": "7"}),
+        (f"https://vstoken.dev.azure.com/{ORG}", {"org_id": ORG, "prj_id": ORG, "def_id": "release"}),
+        ("https://agent.buildkite.com", {"organization_id": "acme", "pipeline_id": ORG}),
+        ("https://agent.buildkite.com", {"organization_id": ORG.upper().replace("0", "A"), "pipeline_id": ORG}),
+        ("https://oidc.circleci.com", {"oidc.circleci.com/org-id": ORG, "oidc.circleci.com/project-id": f"{{{ORG}}}"}),
+        ("https://accounts.google.com", {"sub": "ci@acme.iam.gserviceaccount.com"}),
+    ],
+)
+def test_a_pin_has_the_form_of_its_id(world: World, url: str, pins: dict[str, str]) -> None:
+    """M00, D10: a slip is found when it is saved, not in a job that fails; also where an id is given as a condition."""
+    world.admin.add_issuer(NewIssuer(url=url))
+    with pytest.raises(ConfigurationError, match="is not"):
+        world.add_publisher(issuer_url=url, claims={}, pins=pins)
+    with pytest.raises(ConfigurationError, match="is not"):
+        world.add_publisher(issuer_url=url, claims={name: [value] for name, value in pins.items()}, pins={})
+
+
+def test_a_token_with_everybodys_audience_counts_once(world: World) -> None:
+    """T43, D8: neither the issuer's rule nor a publisher's may loosen that."""
+    url = f"https://vstoken.dev.azure.com/{ORG}"
+    with pytest.raises(ConfigurationError, match="counts once"):
+        world.admin.add_issuer(NewIssuer(url=url, replay=ReplayMode.COUNTED))
+    world.admin.add_issuer(NewIssuer(url=url))
+    pins = {"org_id": ORG, "prj_id": ORG, "def_id": "7"}
+    with pytest.raises(ConfigurationError, match="counts once"):
+        world.add_publisher(issuer_url=url, claims={}, pins=pins, replay=ReplayMode.COUNTED)
+
+    assert world.add_publisher(issuer_url=url, claims={}, pins=pins).replay is None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, TypeVar
 
 from keyless.errors import ConfigurationError
-from keyless.issuers import Profile
+from keyless.issuers import PROFILES, Profile
 from keyless.oidc.issuer import ReplayMode
 from keyless.server.cli.store_access import parse_expiry
 from keyless.trust.publisher import Operation
@@ -36,8 +37,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         job.add_argument(f"--{name}", metavar=metavar, action="append", default=[], help=text)
     job.add_argument("--claim", metavar="NAME=VALUE", action="append", default=[], help="any other claim")
     ids = parser.add_argument_group("ids that never change (names can be given up and taken by others)")
-    for name in ("repository-id", "repository-owner-id", "project-id", "namespace-id"):
-        ids.add_argument(f"--{name}", metavar="N")
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for profile in PROFILES.values():
+        for option in profile.pin_options:
+            kinds[option].append(profile.kind)
+    for option, of in kinds.items():
+        ids.add_argument(f"--{option}", dest=_dest(option), metavar="ID", help=f"of {', '.join(of)}")
     ids.add_argument("--pin", metavar="NAME=VALUE", action="append", default=[], help="an issuer's immutable claim")
     ids.add_argument(
         "--pin-first-use",
@@ -103,12 +108,20 @@ def _replay(text: str) -> ReplayMode:
         raise argparse.ArgumentTypeError(f"{text!r} is neither once nor counted") from None
 
 
+def _dest(option: str) -> str:
+    return f"pin_{option.replace('-', '_')}"
+
+
 def pins_of(options: argparse.Namespace, profile: Profile, claims: dict[str, list[str]]) -> dict[str, str]:
     """Return the ids that were given; an id among the claims moves over, for an id is a pin however it was given."""
     pins = {}
-    for claim in ("repository_id", "repository_owner_id", "project_id", "namespace_id"):
-        if (value := getattr(options, claim)) is not None:
-            pins[claim] = value
+    for option in {option for known in PROFILES.values() for option in known.pin_options}:
+        if (value := getattr(options, _dest(option))) is None:
+            continue
+        if option not in profile.pin_options:
+            own = ", ".join(f"--{name}" for name in profile.pin_options) or "--pin NAME=VALUE"
+            raise ConfigurationError(f"--{option} means nothing for {profile.kind} tokens", hint=f"Use {own}.")
+        pins[profile.pin_options[option]] = value
     for text in options.pin:
         claim, value = _assignment("--pin", text)
         if pins.setdefault(claim, value) != value:

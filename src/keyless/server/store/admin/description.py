@@ -10,7 +10,7 @@ from keyless.errors import ConfigurationError
 from keyless.issuers import Profile
 from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.resource import Resource, ResourceType
-from keyless.server.store.admin.rules import check_publisher, make_condition
+from keyless.server.store.admin.rules import check_publisher, check_replay, make_condition
 from keyless.trust.match import RUN_ATTEMPT
 from keyless.trust.publisher import Condition, Operation, Pin, Publisher
 
@@ -88,6 +88,7 @@ def check(
     """Return the conditions, and the claims that wait for their first use. `now` is `None` when it may be over."""
     conditions = tuple(make_condition(profile, claim, values) for claim, values in new.claims.items())
     waiting = check_publisher(profile, issuer, conditions, new.pins, pin_first_use=new.pin_first_use)
+    check_replay(profile, new.replay)
     if new.ttl_seconds is not None and not MIN_TTL_SECONDS <= new.ttl_seconds <= MAX_TTL_SECONDS:
         raise ConfigurationError(f"ttl is {new.ttl_seconds} s; it must be {MIN_TTL_SECONDS}-{MAX_TTL_SECONDS} s")
     if now is not None and new.expires_at is not None and new.expires_at <= now:

@@ -21,7 +21,7 @@ from keyless.server.audit.event import EventKind
 from keyless.server.settings import is_loopback
 from keyless.server.store import tables
 from keyless.server.store.admin.change import Change
-from keyless.server.store.admin.rules import check_text
+from keyless.server.store.admin.rules import check_replay, check_text
 from keyless.server.store.records import ISSUER_COLUMNS, issuer_from_row, network_text
 
 PUBLIC: Final = Network()
@@ -96,6 +96,7 @@ def add(change: Change, new: NewIssuer) -> Issuer:
     lifetime = new.max_lifetime_seconds or profile.max_lifetime_seconds
     if not 60 <= lifetime <= MAX_LIFETIME_SECONDS:
         raise ConfigurationError(f"max_lifetime is {lifetime} s; it must be 60-{MAX_LIFETIME_SECONDS} s")
+    check_replay(profile, new.replay)
     pinned = new.pinned_keys
     kids = [] if pinned is None else sorted(check_pinned_keys(pinned, now=change.at).kids)
     values: dict[str, Any] = {

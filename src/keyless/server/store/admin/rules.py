@@ -10,7 +10,7 @@ from typing import Final
 
 from keyless.errors import ConfigurationError
 from keyless.issuers import Profile
-from keyless.oidc.issuer import Issuer
+from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.trust.conditions import MAX_STARS
 from keyless.trust.publisher import Condition, Operator
 
@@ -106,11 +106,10 @@ def check_publisher(
                 hint=f"Pinned are immutable ids: {', '.join(required)}. Anything else is a condition (--claim).",
             )
         check_text(f"pin {claim!r}", value)
-        if claim in profile.id_claims and not _is_id(value):
-            raise ConfigurationError(
-                f"pin {claim!r}: {value!r} is not a number", hint="Give the id, not the name: the id never changes."
-            )
+        _check_form(profile, claim, value)
     exact = {claim for claim, condition in named.items() if condition.operator is Operator.EQUALS}
+    for claim in exact & set(required):  # an id is an id, also where it is given as a condition
+        _check_form(profile, claim, named[claim].values[0])
     missing = tuple(claim for claim in required if claim not in pins and claim not in exact)
     if not missing:
         return ()
@@ -126,9 +125,32 @@ def check_publisher(
     return missing
 
 
+def _check_form(profile: Profile, claim: str, value: str) -> None:
+    form = "a number" if claim in profile.id_claims and not _is_id(value) else profile.pin_problem(claim, value)
+    if form is not None:
+        raise ConfigurationError(
+            f"pin {claim!r}: {value!r} is not {form}", hint="Give the id, not the name: the id never changes."
+        )
+
+
+def check_replay(profile: Profile, replay: ReplayMode | None) -> None:
+    """Check that a token which every service of the platform's users accepts counts once (T43).
+
+    Raises:
+        ConfigurationError: The kind's audience is everybody's, and the rule would let a token count more than once.
+    """
+    if profile.fixed_audience is not None and replay is ReplayMode.COUNTED:
+        raise ConfigurationError(
+            f"a token of {profile.kind} counts once: its audience {profile.fixed_audience} is everybody's",
+            hint="Another service that is shown a token could use it here; its jobs can mint one for each exchange.",
+        )
+
+
 def _pin_hint(profile: Profile, missing: Iterable[str]) -> str:
+    names = {claim: option for option, claim in profile.pin_options.items()}
     options = " ".join(
-        f"--{claim.replace('_', '-')} N" if claim in profile.id_claims else f"--pin {claim}=VALUE" for claim in missing
+        f"--{names[claim]} {'N' if claim in profile.id_claims else 'ID'}" if claim in names else f"--pin {claim}=VALUE"
+        for claim in missing
     )
     if profile.kind == "github":
         where = "\nBoth ids: gh api repos/OWNER/NAME --jq '.id, .owner.id'"
