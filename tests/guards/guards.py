@@ -777,4 +777,109 @@ RESOURCE_SERVERS = (
     ),
 )
 
-GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS)
+_LIFE = "server/doors/test_publisher_life.py"
+_AUDIT = "server/cli/test_audit.py"
+PUBLISHERS = (
+    Guard(
+        "T76",
+        "trust/match.py",
+        "    return 1 <= int(received) <= most",
+        "    return True",
+        "trust/test_match.py::test_re_runs_beyond_the_allowed_attempt_are_refused",
+    ),
+    Guard(
+        "T76",
+        "trust/plan.py",
+        "        or publisher.max_run_attempt is not None\n",
+        "",
+        f"{_LIFE}::test_a_re_run_is_refused_where_the_publisher_says_so",
+    ),
+    Guard(
+        "T93",
+        "server/store/pending.py",
+        "    _remove(cursor, cursor.execute(_PENDING, (path,)).fetchall(), NAME_TAKEN, at, emit)\n",
+        "",
+        "server/store/test_pending.py::test_the_others_that_wait_for_the_name_are_gone",
+    ),
+    Guard(
+        "T93",
+        "server/store/admin/publishers.py",
+        "    if new.pending and other.pending_until is not None and pins == dict(new.pins) and same:",
+        "    if False:",
+        "server/store/test_pending.py::test_one_identity_waits_once_for_one_name",
+    ),
+    Guard(
+        "T93",
+        "server/store/trust_reader.py",
+        "(publisher.expires_at, publisher.pending_until)",
+        "(publisher.expires_at,)",
+        "server/store/test_pending.py::test_whoever_waits_too_long_waits_for_nothing",
+    ),
+    Guard(
+        "T93 T106",
+        "server/store/trust_upkeep.py",
+        "            if not pending.is_awaited(connection, path, audience=audience):",
+        "            if not pending.is_awaited(connection, path):",
+        "server/test_publishers_only.py::test_a_name_that_is_created_with_a_stored_token_is_taken",
+    ),
+    Guard(
+        "T101",
+        "hub/stored_tokens.py",
+        "        if self._publishers_only(stored.resource):",
+        "        if False:",
+        "hub/test_stored_tokens.py::test_it_ends_with_the_switch",
+    ),
+    Guard(
+        "T109",
+        "server/services/selection.py",
+        "    if source.all_locked():",
+        "    if False:",
+        f"{_LIFE}::test_everything_can_be_stopped",
+    ),
+    Guard(
+        "T109 V20",
+        "server/store/grants.py",
+        "            and not self.all_locked\n",
+        "",
+        f"{_LIFE}::test_everything_can_be_stopped",
+    ),
+)
+AUDIT = (
+    Guard(
+        "T108",
+        "server/audit/statement.py",
+        "    verify_signature(algorithm, key.material, jws.signing_input, jws.signature)\n",
+        "",
+        "server/audit/test_statement.py::test_nobody_elses_statement_is_read",
+    ),
+    Guard(
+        "T108",
+        "server/audit/verify.py",
+        "        if row is not None and bytes(row[0]) == sealed:",
+        "        if row is not None:",
+        f"{_AUDIT}::test_tampering_is_detected_with_a_checkpoint",
+    ),
+    Guard(
+        "T108",
+        "server/audit/verify.py",
+        "        elif last is not None and checkpoint.previous != last_digest:",
+        "        elif False:",
+        "server/services/test_sealer.py::test_a_checkpoint_names_the_one_before_it",
+    ),
+    Guard(
+        "T108",
+        "server/audit/verify.py",
+        "        elif previous != expected_previous:",
+        "        elif False:",
+        "server/audit/test_chain.py::test_a_forged_event_in_the_middle_is_noticed",
+    ),
+    Guard(
+        "T108",
+        "server/services/refusals.py",
+        "            self._spent[issuer_id, identity] >= ROWS_PER_IDENTITY\n            or ",
+        "            ",
+        f"{_LIFE}::test_a_job_cannot_fill_the_disk_with_replays",
+    ),
+)
+
+GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS, *PUBLISHERS, *AUDIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 import time
@@ -80,6 +81,21 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(world: World, file: Pa
     assert numbers(file) == [1, 2, 3]
     report = world.store.verify_chain(keys=KEYS, kept=read_file(file))
     assert (report.problems, report.checkpoints) == ((), 3)
+
+
+def test_a_checkpoint_names_the_one_before_it(world: World, file: Path) -> None:
+    """D15, T108: whoever has the key and an older checkpoint cannot put another one in between."""
+    made = sealer(world, file)
+    for _ in range(3):
+        world.store.commit([world.grant()])
+        made.seal()
+    entries = list(read_file(file))
+    second = read_checkpoint(entries[1][1], KEYS)
+    entries[1] = (entries[1][0], dataclasses.replace(second, heads={}).sign(KEY))
+    world.change("DELETE FROM checkpoint")
+
+    problems = world.store.verify_chain(keys=KEYS, kept=entries).problems
+    assert problems == ("elsewhere.jsonl, line 3 does not follow from the one before it",)
 
 
 def test_what_could_not_be_written_is_written_later(world: World, file: Path, tmp_path: Path) -> None:
