@@ -204,6 +204,15 @@ def test_a_host_that_takes_no_connection_is_given_up_early(job: Job, clock: Cloc
     assert sum(clock.pauses) <= UNREACHABLE_SECONDS
 
 
+def test_an_agent_that_is_not_there_is_given_up_early(clock: Clock) -> None:
+    """The same for a socket that nobody has mounted."""
+    environ = {"SPIFFE_ENDPOINT_SOCKET": "unix:///nonexistent/api.sock", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    with pytest.raises(MintUnavailableError, match="is not there"):
+        run(environ, clock)
+
+    assert sum(clock.pauses) <= UNREACHABLE_SECONDS
+
+
 def test_a_host_that_answers_in_between_has_the_whole_deadline(job: Job, clock: Clock) -> None:
     """A failing service is there: its 503 starts the patience anew."""
     job.on(TOKEN_PATH, Answer(503, b""))

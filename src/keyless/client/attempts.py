@@ -89,7 +89,8 @@ class Retries:
         with import_lock:
             from keyless.http.transport import NotSentError
 
-        if not isinstance(error.__context__, NotSentError):
+        # The last two are a platform's agent that is not there.
+        if not isinstance(error.__context__, NotSentError | ConnectionRefusedError | FileNotFoundError):
             self._unreachable_since = None
             return left
         if self._unreachable_since is None:
