@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venvs/ci-files/bin"
+_INPUT = re.compile(r"\$\[\[\s*inputs\.([\w-]+)\s*\]\]")
 _LOAD = """
 import json, sys
 from ruamel.yaml import YAML
@@ -34,7 +35,11 @@ def tool(name: str, *words: str | Path, text: str | None = None) -> subprocess.C
 
 def load_documents(path: Path) -> list[Any]:
     """Return the documents of a YAML file."""
-    loaded = tool("python", "-c", _LOAD, text=path.read_text(encoding="utf-8"))
+    return _load(path.read_text(encoding="utf-8"))
+
+
+def _load(text: str) -> list[Any]:
+    loaded = tool("python", "-c", _LOAD, text=text)
     assert loaded.returncode == 0, loaded.stderr
     documents: list[Any] = json.loads(loaded.stdout)
     return documents
@@ -105,8 +110,13 @@ def _pairs(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in file.read_text().splitlines())
 
 
-def interpolate_component(path: Path, inputs: Mapping[str, str]) -> dict[str, Any]:
+def interpolate_component(path: Path, inputs: Mapping[str, str], *, as_text: bool = False) -> dict[str, Any]:
     """Return the jobs of a component with the inputs filled in ("CI/CD inputs").
+
+    Args:
+        path: The component.
+        inputs: What its user says.
+        as_text: Fill them into the text, before it is read as YAML; GitLab did both in its time.
 
     Raises:
         KeyError: An input that has no default is missing.
@@ -115,6 +125,13 @@ def interpolate_component(path: Path, inputs: Mapping[str, str]) -> dict[str, An
     known = header["spec"]["inputs"]
     assert set(inputs) <= set(known)
     values = {name: inputs[name] if name in inputs else known[name]["default"] for name in known}
+    if as_text:
+        head, separator, text = path.read_text(encoding="utf-8").partition("\n---\n")
+        assert separator
+        filled = _INPUT.sub(lambda found: values[found[1]], text)
+        jobs = _load(f"{head}{separator}{filled}")[1]
+        assert isinstance(jobs, dict)
+        return jobs
 
     def fill(node: Any) -> Any:
         if isinstance(node, dict):
@@ -123,7 +140,7 @@ def interpolate_component(path: Path, inputs: Mapping[str, str]) -> dict[str, An
             return [fill(value) for value in node]
         if not isinstance(node, str):
             return node
-        return re.sub(r"\$\[\[\s*inputs\.([\w-]+)\s*\]\]", lambda found: values[found[1]], node)
+        return _INPUT.sub(lambda found: values[found[1]], node)
 
     jobs = fill(load_documents(path)[1])
     assert isinstance(jobs, dict)

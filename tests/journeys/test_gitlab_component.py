@@ -74,6 +74,18 @@ def test_gitlabs_schema_and_the_shell_linter_accept_it(tmp_path: Path) -> None:
     assert [(done.returncode, done.stdout, done.stderr) for done in checked if done.returncode] == []
 
 
+def test_quotes_and_signs_of_yaml_are_the_commands(tmp_path: Path) -> None:
+    """However GitLab fills the inputs in, nothing in a command ends the text around it."""
+    command = """echo "it's" 'a "b"': # $HOME \\ %{x} - [y] {z} & * ! | > @ `date`"""
+    inputs = {"resource": "acme/m", "package": "./a b.whl", "command": command, "exec-options": "--env 'X'"}
+    by_node, by_text = (
+        interpolate_component(COMPONENT, inputs, as_text=as_text)["publish"] for as_text in (False, True)
+    )
+
+    assert by_node == by_text
+    assert by_node["variables"]["PUBLISH_COMMAND"] == {"value": command, "expand": False}
+
+
 @pytest.mark.parametrize("missing", ["resource", "package", "command"])
 def test_what_has_no_safe_default_must_be_said(missing: str) -> None:
     """Least of all what is installed."""
