@@ -121,8 +121,9 @@ journeys-newest: env-dev ## the same with the newest huggingface_hub there is (n
 	@KEYLESS_TEST_HF=.venvs/hf-newest/bin/hf $(PYTEST) -o timeout=180 -m journey $(ARGS)
 
 .PHONY: faults
-faults: env-dev ## kills, traces and network namespaces (needs strace and root)
-	@$(PYTEST) -m fault $(ARGS)
+faults: env-dev ## kills, traces, outages and cut networks around one service and three replicas (needs root)
+	@$(PYTEST) -m fault
+	@$(BIN)/python -m tests.faults.replicas $(ARGS)
 
 .PHONY: guards
 guards: env-dev ## take each check out of a copy of the source: the test that proves it must fail (minutes)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import psycopg
 
 from keyless.server.database_url import PostgresUrl
+from tests.support.running import free_port
 
 ACCOUNT: Final = "postgres"  # who runs the server when the tests run as root, which it refuses to
 _numbers = count(1)
@@ -45,16 +46,18 @@ class PostgresServer:
 
     Args:
         settings: More `name=value` settings of the server.
+        network: Clients from there may connect over TCP as well, without a password.
         durable: Sync to the disk, as in production; without, tests are faster.
     """
 
-    def __init__(self, *, settings: Sequence[str] = (), durable: bool = False) -> None:
+    def __init__(self, *, settings: Sequence[str] = (), network: str | None = None, durable: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="keyless-pg-"))
-        self.port = 5432
+        self.port = 5432 if network is None else free_port()
         self._binaries = binaries()
         self._owner = ACCOUNT if os.geteuid() == 0 else None
         self._settings = [
-            "listen_addresses=",
+            f"listen_addresses={'*' if network else ''}",
+            f"port={self.port}",
             f"unix_socket_directories={self.folder}",
             "max_connections=300",
             *([] if durable else ["fsync=off", "full_page_writes=off"]),
@@ -67,6 +70,9 @@ class PostgresServer:
         self.folder.chmod(0o755)
         how = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=owner")
         self._run("initdb", *how, "-D", str(self.folder / "data"))
+        if network is not None:
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} trust\n")
         self.start()
 
     def start(self) -> None:
@@ -162,9 +168,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(*, settings: Sequence[str] = (), durable: bool = False) -> Iterator[PostgresServer]:
+def running_postgres(
+    *, settings: Sequence[str] = (), network: str | None = None, durable: bool = False
+) -> Iterator[PostgresServer]:
     """Run a server for as long as the block lasts."""
-    server = PostgresServer(settings=settings, durable=durable)
+    server = PostgresServer(settings=settings, network=network, durable=durable)
     try:
         yield server
     finally:

@@ -31,11 +31,11 @@ from keyless.server.store.sqlite import VALUE_ERRORS
 MIN_SERVER_VERSION: Final = 150000
 CONNECT_SECONDS: Final = 2  # the least that libpq takes
 READ_SECONDS: Final = 1.0  # of a statement that an exchange waits for
-WRITE_SECONDS: Final = 3.0  # of a statement of a transaction that writes
+WRITE_SECONDS: Final = 2.0  # of a statement of a transaction that writes
 PATIENT_SECONDS: Final = 3600.0  # of maintenance: migrations, copies, checking the audit
 IDLE_IN_TRANSACTION_SECONDS: Final = 5  # after which the server gives up a client that went away holding locks
 LOCK_MILLISECONDS: Final = 2_000  # that maintenance waits for a lock: whoever asks after it waits behind it
-GRACE_SECONDS: Final = 1.0  # by which the server's own limit comes before ours: its errors say more
+GRACE_SECONDS: Final = 0.5  # by which the server's own limit comes before ours: its errors say more
 MIN_RETRY_SECONDS: Final = 0.05  # after the first failure to connect; doubles
 MAX_RETRY_SECONDS: Final = 1.0
 

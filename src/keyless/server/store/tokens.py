@@ -39,11 +39,13 @@ WHERE t.jti = ?
 _REVOKE: Final = "UPDATE token SET revoked_at = ?, revoked_reason = ? WHERE jti = ? AND revoked_at IS NULL"
 _WHOSE: Final = "SELECT publisher_id, issuer_id, resource, ci_subject FROM token WHERE jti = ?"
 _FREE: Final = "DELETE FROM replay_use WHERE jti = ?"
-_PURGE_USES: Final = """
-DELETE FROM replay_use WHERE (issuer_id, replay_key, n) IN
-(SELECT issuer_id, replay_key, n FROM replay_use WHERE expires_at < ? LIMIT ?)
+# Looked up first and deleted by key: a planner may answer `DELETE … WHERE key IN (SELECT …)` with the whole table.
+_OVER_USES: Final = """
+SELECT issuer_id, replay_key, n FROM replay_use WHERE expires_at < ? ORDER BY expires_at LIMIT ?
 """
-_PURGE_TOKENS: Final = "DELETE FROM token WHERE jti IN (SELECT jti FROM token WHERE expires_at < ? LIMIT ?)"
+_DROP_USE: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = ?"
+_OVER_TOKENS: Final = "SELECT jti FROM token WHERE expires_at < ? ORDER BY expires_at LIMIT ?"
+_DROP_TOKEN: Final = "DELETE FROM token WHERE jti = ?"
 
 
 def read_token_state(connection: Connection, jti: str, now: int) -> TokenState | None:
@@ -124,7 +126,12 @@ def settle(cursor: Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int
 
 def purge_expired(cursor: Cursor, now: int) -> int:
     """Delete up to `PURGE_ROWS` claims and as many tokens that are long over; return how many went."""
-    cursor.execute(_PURGE_USES, (now, PURGE_ROWS))
-    gone = cursor.rowcount
-    cursor.execute(_PURGE_TOKENS, (now - TOKEN_ROW_GRACE_SECONDS, PURGE_ROWS))
-    return gone + cursor.rowcount
+    gone = 0
+    for over, drop, before in (
+        (_OVER_USES, _DROP_USE, now),
+        (_OVER_TOKENS, _DROP_TOKEN, now - TOKEN_ROW_GRACE_SECONDS),
+    ):
+        if found := sorted(cursor.execute(over, (before, PURGE_ROWS)).fetchall()):  # in one order at every replica
+            cursor.executemany(drop, found)
+            gone += len(found)
+    return gone
