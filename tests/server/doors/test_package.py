@@ -10,6 +10,8 @@ from keyless.errors import ConfigurationError
 from keyless.server.app import TokenService
 from keyless.server.doors.package import find_door, terms_of
 from keyless.server.settings import DoorSettings, Settings
+from keyless.server.store import open_store
+from keyless.server.store.admin import Administration
 
 
 def start(directory: Path, doors: dict[str, dict[str, str]]) -> None:
@@ -19,9 +21,11 @@ def start(directory: Path, doors: dict[str, dict[str, str]]) -> None:
     TokenService(settings, inside_url="http://127.0.0.1:1").close()
 
 
-@pytest.mark.parametrize(
-    "audience", ["pypi", "testpypi", "PyPI", "sigstore", "npm:registry.example.org", "npm:registry.", "default"]
-)
+OTHERS = ["pypi", "testpypi", "PyPI", "sigstore", "npm:registry.example.org", "npm:registry.", "default"]
+OTHERS += ["https://huggingface.co", "npm:github.com", "oci:gitlab.com"]
+
+
+@pytest.mark.parametrize("audience", OTHERS)
 def test_audience_of_others_is_refused(audience: str) -> None:
     """T43: an id token made for a public registry must not be good here."""
     with pytest.raises(ConfigurationError, match="audience of another service"):
@@ -57,3 +61,17 @@ def test_doors_share_neither_url_nor_audience(tmp_path: Path, doors: dict[str, d
     """D19, T43: an id token says with its audience which door it is for."""
     with pytest.raises(ConfigurationError, match="already"):
         start(tmp_path, doors)
+
+
+def test_resource_server_of_another_kind_is_not_taken_over(tmp_path: Path) -> None:
+    """T106: a hub that happens to be called `npm` keeps its audience, and so do its publishers' tokens."""
+    start(tmp_path, {})
+    with open_store(tmp_path / "keyless.db") as store, Administration(store, actor="test") as administration:
+        administration.add_resource_server("npm", audience="https://other.example.org")
+    with pytest.raises(ConfigurationError, match="of kind hub"):
+        start(tmp_path, {"npm": {"url": "https://npm.example.org"}})
+    with pytest.raises(ConfigurationError, match="of kind hub"):
+        start(tmp_path, {"pypi": {"url": "https://other.example.org"}})
+
+    with open_store(tmp_path / "keyless.db") as store:
+        assert [(s.name, s.kind) for s in store.resource_servers()] == [("hub", "hub"), ("npm", "hub")]

@@ -71,10 +71,11 @@ def _list(options: argparse.Namespace) -> int:
         print_json([resource_server_json(server) for server in found])
         return 0
     print_table(
-        ("NAME", "AUDIENCE", "PREFIXES", "INTROSPECTION"),
+        ("NAME", "KIND", "AUDIENCE", "PREFIXES", "INTROSPECTION"),
         [
             (
                 server.name,
+                server.kind,
                 server.audience,
                 f"{server.token_prefix} {server.user_token_prefix}",
                 "with its credential" if server.may_introspect else "no credential",

@@ -23,7 +23,7 @@ from keyless.server.services.exchange import ExchangeService
 from keyless.server.services.live import LiveTokens
 from keyless.server.services.terms import Terms
 from keyless.server.services.verification import IdTokenVerification
-from keyless.server.settings import GENERIC_WORDS, DoorSettings
+from keyless.server.settings import GENERIC_HOSTS, GENERIC_WORDS, DoorSettings
 
 Routes = Mapping[str, Mapping[str, Door]]
 """Endpoint by path and method; a path that ends in `*` stands for all that begin so."""
@@ -98,7 +98,9 @@ def terms_of(name: str, door: type[PackageDoor], settings: DoorSettings) -> Term
     """
     audiences = (settings.audience,) if settings.audience else door.audiences(settings.url)
     for audience in audiences:
-        if audience.lower() in _FOREIGN_AUDIENCES or audience.lower().startswith(_FOREIGN_PREFIXES):
+        word = audience.lower()
+        host = word.rpartition("://")[2].rpartition("npm:")[2].rpartition("oci:")[2].partition("/")[0]
+        if word in _FOREIGN_AUDIENCES or host in GENERIC_HOSTS or word.startswith(_FOREIGN_PREFIXES):
             raise ConfigurationError(
                 f"doors.{name}: {audience!r} is the audience of another service, whose id tokens would be good here",
                 hint="Give the registry a host name of its own, or name another audience.",

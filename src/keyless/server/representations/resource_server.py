@@ -12,6 +12,7 @@ def resource_server_json(server: ResourceServer) -> dict[str, object]:
     """Return a resource server; its credential is nowhere to be had."""
     return {
         "name": server.name,
+        "kind": server.kind,
         "audience": server.audience,
         "token_prefix": server.token_prefix,
         "user_token_prefix": server.user_token_prefix,
@@ -37,4 +38,5 @@ def resource_server_from_json(content: Json) -> ResourceServer:
         reading.text(content, "user_token_prefix"),
         operations,
         reading.flag(content, "may_introspect"),
+        reading.text(content, "kind"),
     )

@@ -17,7 +17,8 @@ class ResourceServer:
     """A hub or registry that accepts our tokens.
 
     `audience` is the `aud` of its tokens; `token_prefix` and `user_token_prefix` stand before those for a repository
-    and for an account (D6). `may_introspect` is true when it has a credential.
+    and for an account (D6). `may_introspect` is true when it has a credential. `kind` is `hub`, or the type of its
+    packages.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ResourceServer:
     user_token_prefix: str
     operations: tuple[Operation, ...]
     may_introspect: bool = False
+    kind: str = "hub"
 
 
 DISTRUSTED_AT = 0

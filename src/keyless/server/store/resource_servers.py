@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from typing import Final
 
+from keyless.errors import ConfigurationError
 from keyless.resource import PACKAGE_TYPES, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import INSERT_EVENT, Chain
@@ -28,14 +29,14 @@ PROFILES: Final = {
 """Token profile -> prefix of a repository's token, prefix of an account's (D6). A package registry has its own."""
 ALL_OPERATIONS: Final = "read write create"
 
-_COLUMNS: Final = "name, audience, token_prefix, user_token_prefix, operations, credential_hash"
+_COLUMNS: Final = "name, audience, token_prefix, user_token_prefix, operations, credential_hash, kind"
 _NO_CREDENTIAL: Final = bytes(32)
 
 
-def _make(row: tuple[str, str, str, str, str, bytes | None]) -> ResourceServer:
-    name, audience, prefix, user_prefix, operations, credential_hash = row
+def _make(row: tuple[str, str, str, str, str, bytes | None, str]) -> ResourceServer:
+    name, audience, prefix, user_prefix, operations, credential_hash, kind = row
     return ResourceServer(
-        name, audience, prefix, user_prefix, operations_from_text(operations), credential_hash is not None
+        name, audience, prefix, user_prefix, operations_from_text(operations), credential_hash is not None, kind
     )
 
 
@@ -86,11 +87,19 @@ def write_configured(
     """Make the resource server of a URL in the settings, or change the one of its kind's name to what they say now.
 
     Within the caller's transaction, with its audit row.
+
+    Raises:
+        ConfigurationError: The one of that URL or name is of another kind, and its publishers would change with it.
     """
     servers = read_all(cursor.connection)
     found = next((s for s in servers if s.audience == public_url), None) or next(
         (s for s in servers if s.name == kind_of_profile(profile)), None
     )
+    if found is not None and found.kind != kind_of_profile(profile):
+        raise ConfigurationError(
+            f"resource server {found.name!r} ({found.audience}) is of kind {found.kind}, not {profile}",
+            hint="Give the registry a URL of its own, or remove that one: keyless trust resource-server remove NAME",
+        )
     prefix, user_prefix = PROFILES[profile]
     kind = EventKind.RESOURCE_SERVER_ADDED
     name = kind_of_profile(profile)
@@ -103,8 +112,8 @@ def write_configured(
     else:
         kind, name = EventKind.RESOURCE_SERVER_CHANGED, found.name
         cursor.execute(
-            "UPDATE resource_server SET audience = ?, token_prefix = ?, user_token_prefix = ?, kind = ? WHERE name = ?",
-            (public_url, prefix, user_prefix, kind_of_profile(profile), name),
+            "UPDATE resource_server SET audience = ?, token_prefix = ?, user_token_prefix = ? WHERE name = ?",
+            (public_url, prefix, user_prefix, name),
         )
     data = event_data(resource_server=name, audience=public_url, profile=profile)
     _record(cursor, chain, AuditEvent(at=at, kind=kind.value, actor=actor, data=data))

@@ -132,6 +132,7 @@ def _make(row: Row[Any]) -> ResourceServer:
         row.user_token_prefix,
         operations_from_text(row.operations),
         row.credential_hash is not None,
+        row.kind,
     )
 
 
