@@ -9,7 +9,7 @@ makes us send a request (S01).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -201,9 +201,7 @@ class ExchangeService:
         together = (publisher, *companions)
         matched = perf_counter()
         observe(matched - began, "match")
-        ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, *(p.ttl_seconds or terms.ttl_seconds for p in together))
-        # Never longer than its publisher: who checks it offline is told by no event that the publisher's time came.
-        ttl_seconds = min([ttl_seconds, *(p.expires_at - now for p in together if p.expires_at is not None)])
+        ttl_seconds = min([_ttl_seconds(p, terms, now) for p in together])
         jti = new_jti(now)
         scope = " ".join(operations)
         also = [(companion.resource, companion.id) for companion in companions]
@@ -211,6 +209,7 @@ class ExchangeService:
         signed = perf_counter()
         observe(signed - matched, "sign")
         mode = replay_of(together, terms.replay or token.issuer.replay)
+        window = self._trail.reserve(identity)
         grant = Grant(
             jti=jti,
             publisher_id=publisher.id,
@@ -228,15 +227,18 @@ class ExchangeService:
             also=tuple(Covered(str(p.resource), p.id, p.version, p.pending_until is not None) for p in companions),
             first_use_pins=dict(chosen.first_use_pins),
             pending=publisher.pending_until is not None,
-            max_live_tokens=_own(_least(p.max_live_tokens for p in together), self._limits.max_live_tokens),
+            max_live_tokens=_own(_least([p.max_live_tokens for p in together]), self._limits.max_live_tokens),
             revoke_oldest=self._limits.revoke_oldest,
-            max_grants_per_hour=_own(_least(p.max_grants_per_hour for p in together), self._limits.max_grants_per_hour),
+            keep_refusal=window is not None,
+            max_grants_per_hour=_own(
+                _least([p.max_grants_per_hour for p in together]), self._limits.max_grants_per_hour
+            ),
             request_id=caller.request_id,
             claims=proven_claims(identity),
             address=caller.address,
             user_agent=caller.user_agent,
         )
-        outcome = await self._trail.submit(grant, identity)
+        outcome = await self._trail.submit(grant, identity, window)
         observe(perf_counter() - signed, "commit")
         issued = IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource, now + ttl_seconds, len(also))
         return issued, mode, outcome
@@ -275,8 +277,19 @@ def _narrowed(operations: Sequence[Operation], asked: frozenset[str]) -> tuple[O
     return wanted or tuple(operations)  # words we do not know are ignored; the answer's `scope` says what was given
 
 
-def _least(caps: Iterable[int | None]) -> int | None:
+def _ttl_seconds(publisher: Publisher, terms: Terms, now: int) -> int:
+    """Return how long a publisher's token lives.
+
+    Never longer than the publisher: who checks it offline is told by no event that the publisher's time came.
+    """
+    ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, publisher.ttl_seconds or terms.ttl_seconds)
+    return ttl_seconds if publisher.expires_at is None else min(ttl_seconds, publisher.expires_at - now)
+
+
+def _least(caps: Sequence[int | None]) -> int | None:
     """Return the strictest cap of publishers that grant together; `None` where none has one, 0 is any number."""
+    if len(caps) == 1:
+        return caps[0]
     own = [cap for cap in caps if cap is not None]
     return min((cap for cap in own if cap), default=0) if own else None
 

@@ -75,13 +75,14 @@ class GroupCommit:
         self._in_flight = False
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._closing = False
+        self._ended = False
         self._thread = threading.Thread(target=self._write, name="keyless-commit", daemon=True)
         self._thread.start()
 
     @property
     def healthy(self) -> bool:
         """Tell whether rows are still being written."""
-        return self._thread.is_alive() and not self._closing
+        return not (self._ended or self._closing)
 
     async def submit(self, row: Grant | Refusal) -> Outcome:
         """Commit one row together with whatever else waits; return only when it is durable.
@@ -93,7 +94,7 @@ class GroupCommit:
         item = _Waiting(row, self._monotonic(), loop, loop.create_future())
         with self._lock:
             # Under the lock, so that nobody is left behind by a `close` in another thread.
-            if not self.healthy:
+            if self._closing or self._ended:
                 raise UnavailableError("the service is shutting down", retry_after=2)
             if len(self._gathering) >= MAX_WAITING:
                 raise UnavailableError("too many exchanges are waiting", retry_after=1)
@@ -137,6 +138,12 @@ class GroupCommit:
         return _Batch(on_time, late, finish or functools.partial(self._commit, rows))
 
     def _write(self) -> None:
+        try:
+            self._write_batches()
+        finally:
+            self._ended = True
+
+    def _write_batches(self) -> None:
         while (batch := self._batches.get()) is not None:
             answers = self._settle(batch)
             with self._lock:

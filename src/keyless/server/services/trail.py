@@ -6,7 +6,7 @@ Only what follows a good signature gets a row, and no identity more than its bud
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from keyless.issuers import Profile
@@ -49,15 +49,21 @@ class ExchangeTrail:
         self._clock = clock
         self._budget = RefusalBudget(clock=clock)
 
-    async def submit(self, grant: Grant, identity: ProvenIdentity) -> Outcome:
+    def reserve(self, identity: ProvenIdentity) -> int | None:
+        """Set a row aside for a grant that may end as a refusal; `None` when the identity has used up its budget.
+
+        The grant then says `keep_refusal` or not, and `submit` is told what was set aside.
+        """
+        return self._budget.reserve(identity.token.issuer.id, identity.pinned_part)
+
+    async def submit(self, grant: Grant, identity: ProvenIdentity, window: int | None) -> Outcome:
         """Commit a grant. If it ends as a refusal, its row is within the identity's budget too.
 
         Raises:
             UnavailableError: It could not be made durable.
         """
         whose = (grant.issuer_id, identity.pinned_part)
-        window = self._budget.reserve(*whose)
-        outcome = await self._committer.submit(grant if window is not None else replace(grant, keep_refusal=False))
+        outcome = await self._committer.submit(grant)
         if window is None:
             self._budget.dropped += outcome.verdict is not Verdict.GRANTED
         elif outcome.verdict is Verdict.GRANTED:

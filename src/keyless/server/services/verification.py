@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keyless.errors import UnavailableError, UntrustedIssuerError
@@ -57,16 +57,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ProvenIdentity:
-    """Hold a proven token and what conditions compare of it."""
+    """Hold a proven token and what conditions compare of it.
+
+    `pinned_part` is the ids that tell this identity from others of its issuer, as one text, for budgets (T105).
+    """
 
     token: VerifiedIdToken
     attributes: Attributes
     profile: Profile
+    pinned_part: str = field(init=False)
 
-    @property
-    def pinned_part(self) -> str:
-        """Return the ids that tell this identity from others of its issuer, as one text, for budgets (T105)."""
-        return "/".join(self.attributes.get(name, "") for name in self.profile.required_pins(self.token.issuer))
+    def __post_init__(self) -> None:
+        ids = [self.attributes.get(name, "") for name in self.profile.required_pins(self.token.issuer)]
+        object.__setattr__(self, "pinned_part", "/".join(ids))
 
 
 class IdTokenVerification:
