@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from keyless.server.services.key_rotation import distrust, rotate_now
 from tests.server.service import Service
 from tests.support.asgi import Answer, ask
 
@@ -87,3 +88,18 @@ def test_outage_is_503(service: Service, headers: dict[str, str]) -> None:
 def test_not_on_the_public_listener(service: Service) -> None:
     """D19: what was withdrawn is nobody else's business."""
     assert ask(service.app.public, "GET", "/oauth/feed").status == 404
+
+
+@pytest.mark.parametrize("which", ["signing", "retired"])
+def test_key_that_is_distrusted_ends_its_tokens_offline(service: Service, headers: dict[str, str], which: str) -> None:
+    """T114, D21: verifiers that follow the feed hear of a leaked key before their copy of the key set is old."""
+    keys = service.app.signing_keys
+    leaked = keys.active().kid
+    if which == "retired":
+        rotate_now(keys, actor="test")
+        assert {entry["live"] for entry in read(service, headers).json["entries"]} == {True}
+    distrust(keys, leaked, actor="test")
+
+    entries = {entry["id"]: entry["live"] for entry in read(service, headers).json["entries"]}
+    assert entries[leaked] is False
+    assert entries.get(keys.active().kid, True) is True

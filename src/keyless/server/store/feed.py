@@ -31,7 +31,8 @@ WHERE p.id = ? AND p.enabled = 1
 _ISSUER: Final = "SELECT 1 FROM issuer WHERE url = ? AND enabled = 1"
 _RESOURCE: Final = "SELECT state FROM resource WHERE path = ?"
 _NAMESPACE: Final = "SELECT state FROM namespace WHERE name = ?"
-_KEY: Final = "SELECT 1 FROM signing_key WHERE kid = ? AND state IN ('pending', 'active', 'retired')"
+# Retired longer ago than its last token can live, or distrusted, which is retired at the beginning of time.
+_KEY: Final = "SELECT 1 FROM signing_key WHERE kid = ? AND (retired_at IS NULL OR retired_at > ?)"
 _SERVICE: Final = "SELECT 1 FROM meta WHERE key = ? AND value = 0"
 # A resource server learns of what its own tokens can be for (T106): names of others' repositories are not its business.
 _RESOURCE_IS_OURS: Final = """
@@ -128,9 +129,12 @@ def _state(connection: Connection, kind: str, subject: str, audience: str, now: 
             if row is not None and not connection.execute(ours, (subject, audience)).fetchone():
                 return None
             return FeedEntry(kind, subject, live=row is not None and row[0] == "active")
+        case "key":
+            live = connection.execute(_KEY, (subject, now - KEPT_SECONDS)).fetchone() is not None
+            return FeedEntry(kind, subject, live=live)
         case _:
             live = connection.execute(_BY_SUBJECT[kind], (subject,)).fetchone() is not None
             return FeedEntry(kind, subject, live=live)
 
 
-_BY_SUBJECT: Final[dict[str, str]] = {"token": _TOKEN, "issuer": _ISSUER, "key": _KEY, "service": _SERVICE}
+_BY_SUBJECT: Final[dict[str, str]] = {"token": _TOKEN, "issuer": _ISSUER, "service": _SERVICE}

@@ -29,7 +29,7 @@ TRIGGERS = (
     ("resource", "DELETE", (), "1 = 1", "resource", "OLD.path", "NULL"),
     ("namespace", "UPDATE", ("state", "name"), "1 = 1", "namespace", "OLD.name", "NULL"),
     ("namespace", "DELETE", (), "1 = 1", "namespace", "OLD.name", "NULL"),
-    ("signing_key", "UPDATE", ("state",), "NEW.state <> OLD.state", "key", "OLD.kid", "NULL"),
+    ("signing_key", "UPDATE", ("state", "retired_at"), "1 = 1", "key", "OLD.kid", "NULL"),
     ("signing_key", "DELETE", (), "1 = 1", "key", "OLD.kid", "NULL"),
     ("meta", "UPDATE", ("value",), "NEW.key = 'locked' AND NEW.value <> OLD.value", "service", "NEW.key", "NULL"),
 )
