@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,6 +362,7 @@ def test_everything_is_exported_for_other_programs(call: Call, tmp_path: Path, d
     del call
     path = tmp_path / "audit.jsonl"
     assert audit.run(["export", "--jsonl", "--output", str(path)]) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     events = [json.loads(line) for line in path.read_text().splitlines()]
 
     with open_store(database) as store:

@@ -18,7 +18,7 @@ from keyless.jose.signing import SigningKey
 from keyless.server.app import TokenService
 from keyless.server.audit.statement import read_checkpoint
 from keyless.server.services.checkpoint_key import load_checkpoint_key, public_pem, read_public_key
-from keyless.server.services.sealer import WHOLE_EVERY_SECONDS, Sealer, last_number, read_file
+from keyless.server.services.sealer import WHOLE_EVERY_SECONDS, Sealer, last_kept, read_file
 from keyless.server.settings import Settings, StoreSettings
 from tests.server.service import PUBLIC_URL
 from tests.server.store.conftest import world as world  # noqa: PLC0414 - the fixture, under its name
@@ -39,6 +39,12 @@ def sealer(world: World, file: Path | None) -> Sealer:
 
 def numbers(file: Path) -> list[int]:
     return [json.loads(line)["number"] for line in file.read_text().splitlines()]
+
+
+def kept_number(file: Path) -> int:
+    found = last_kept(file)
+    assert found is not None
+    return found[0]
 
 
 # --- sealing ---------------------------------------------------------------------------------------------------------
@@ -119,22 +125,22 @@ def test_a_torn_line_is_written_again(world: World, file: Path) -> None:
     world.store.commit([world.grant()])
     made.seal()
     file.write_bytes(file.read_bytes()[:-40])
-    assert last_number(file) == 1
+    assert kept_number(file) == 1
 
     world.store.commit([world.grant()])
     sealer(world, file).seal()
 
     report = world.store.verify_chain(keys=KEYS, kept=read_file(file))
     assert report.problems == ()
-    assert last_number(file) == 3
+    assert kept_number(file) == 3
 
 
 def test_the_last_number_is_found_behind_long_lines(file: Path) -> None:
     """D15: a checkpoint of many writers is longer than what is read first."""
     file.write_text(json.dumps({"number": 7, "at": 1, "statement": "x" * 1_000_000}) + "\n")
 
-    assert last_number(file) == 7
-    assert last_number(file.with_name("none")) == 0
+    assert kept_number(file) == 7
+    assert last_kept(file.with_name("none")) is None
 
 
 def test_two_replicas_make_one_row_of_checkpoints(world: World, file: Path) -> None:
@@ -163,6 +169,26 @@ def test_rows_that_are_gone_are_news(world: World, file: Path) -> None:
     assert again is not None
     assert again.whole
     assert any("cut" in problem for problem in world.store.verify_chain(keys=KEYS, kept=read_file(file)).problems)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while it runs", "before a start"])
+def test_the_file_goes_on_when_the_database_forgot(
+    world: World, file: Path, caplog: pytest.LogCaptureFixture, running: bool
+) -> None:
+    """D15: checkpoints that somebody took out, or a restored backup, do not silence the file; it is told, too."""
+    made = sealer(world, file)
+    for _ in range(3):
+        world.store.commit([world.grant()])
+        made.seal()
+    world.change("DELETE FROM checkpoint")
+
+    again = (made if running else sealer(world, file)).seal()
+
+    assert again is not None
+    assert (again.number, again.whole) == (4, True)
+    assert numbers(file) == [1, 2, 3, 4]
+    assert "has lost checkpoints" in caplog.text
+    assert world.store.verify_chain(keys=KEYS, kept=read_file(file)).problems == ()
 
 
 def test_old_checkpoints_leave_the_database(world: World, file: Path) -> None:
@@ -299,4 +325,4 @@ def test_a_service_that_stops_seals_first(tmp_path: Path) -> None:
     )
     service.close()
 
-    assert last_number(file) >= 1
+    assert kept_number(file) >= 1

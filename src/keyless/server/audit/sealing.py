@@ -31,6 +31,10 @@ _AFTER: Final = "SELECT number, at, statement FROM checkpoint WHERE number > ? O
 _FORGET: Final = "DELETE FROM checkpoint WHERE at < ? AND number < ?"
 
 
+Kept = tuple[int, str]
+"""Number and statement of a checkpoint that is kept outside the database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """Hold a checkpoint before it is signed, and the newest audit row it looked at."""
@@ -39,7 +43,9 @@ class Draft:
     last_id: int
 
 
-def draft(connection: Connection, *, at: int, whole: bool = False, overlap_rows: int = 0) -> Draft | None:
+def draft(
+    connection: Connection, *, at: int, whole: bool = False, overlap_rows: int = 0, kept: Kept | None = None
+) -> Draft | None:
     """Return what the chains are now, or `None` when there is no news.
 
     Args:
@@ -47,9 +53,13 @@ def draft(connection: Connection, *, at: int, whole: bool = False, overlap_rows:
         at: Unix seconds.
         whole: Hold every writer, news or not.
         overlap_rows: How far to look back behind the last checkpoint; see `OVERLAP_ROWS`.
+        kept: The last checkpoint outside the database. Where the database does not know it any more - it was restored,
+            or somebody took it out - the new one goes on from there, so that what is kept outside goes on, too.
     """
     number, last_id, previous = connection.execute(_LAST).fetchone() or (0, 0, "")
     newest = connection.execute(_NEWEST).fetchone()[0] or 0
+    if kept is not None and kept[0] > number:
+        (number, previous), last_id, whole = kept, 0, True
     if newest == last_id and not (whole and newest):
         return None
     whole = whole or newest < last_id  # rows are gone: what is left is sealed all the same, beside what was sealed

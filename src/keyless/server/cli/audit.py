@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -234,7 +235,8 @@ def _output(path: Path | None) -> TextIO | nullcontext[None]:
     if path is None:
         return nullcontext()
     try:
-        return path.open("x", encoding="ascii")
+        # Addresses are in it: for its owner only.
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -12,7 +12,7 @@ from keyless.server.settings import Settings
 from keyless.server.store import Store
 
 DAY_SECONDS: Final = 24 * 3600
-CHECKPOINT_DAYS: Final = 30  # in the database, for whoever has no other copy
+CHECKPOINT_DAYS: Final = 7  # in the database, for whoever has no other copy
 
 _log = logging.getLogger("keyless.server")
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from keyless.errors import ConfigurationError
 from keyless.jose.signing import SigningKey
+from keyless.server.audit.sealing import Kept
 from keyless.server.audit.statement import Checkpoint
 from keyless.server.settings import StoreSettings
 
@@ -30,7 +31,7 @@ _log = logging.getLogger("keyless.audit")
 class SealedAudit(Protocol):
     """What is asked of the store."""
 
-    def seal(self, key: SigningKey, *, whole: bool = False) -> Checkpoint | None:
+    def seal(self, key: SigningKey, *, whole: bool = False, kept: Kept | None = None) -> Checkpoint | None:
         """Sign what the chains are now; `None` without news."""
 
     def checkpoints(self, *, after: int, limit: int = 100) -> list[tuple[int, int, str]]:
@@ -62,12 +63,16 @@ class Sealer:
         self._file = file
         self._clock = clock
         self._whole_at: float | None = None
-        self._written: int | None = None
+        self._kept: Kept | None = None
 
     def seal(self) -> Checkpoint | None:
         """Make a checkpoint when there is news; write down whatever is not in the file yet."""
+        if self._kept is None and self._file is not None:
+            self._kept = last_kept(self._file)
+        if self._kept is not None and not self._audit.checkpoints(after=self._kept[0] - 1, limit=1):
+            _log.error("the database has lost checkpoints that %s holds: see keyless audit verify", self._file)
         whole = self._whole_at is None or self._clock() - self._whole_at >= WHOLE_EVERY_SECONDS
-        checkpoint = self._audit.seal(self._key, whole=whole)
+        checkpoint = self._audit.seal(self._key, whole=whole, kept=self._kept)
         if checkpoint is not None:
             if whole:
                 self._whole_at = self._clock()
@@ -78,11 +83,9 @@ class Sealer:
     def _write_down(self) -> None:
         if self._file is None:
             return
-        if self._written is None:
-            self._written = last_number(self._file)
-        while page := self._audit.checkpoints(after=self._written, limit=PAGE):
+        while page := self._audit.checkpoints(after=0 if self._kept is None else self._kept[0], limit=PAGE):
             append(self._file, page)
-            self._written = page[-1][0]
+            self._kept = (page[-1][0], page[-1][2])
 
 
 def append(path: Path, checkpoints: list[tuple[int, int, str]]) -> None:
@@ -103,8 +106,8 @@ def append(path: Path, checkpoints: list[tuple[int, int, str]]) -> None:
         raise
 
 
-def last_number(path: Path) -> int:
-    """Return the number of the last whole checkpoint in a file, 0 when there is none."""
+def last_kept(path: Path) -> Kept | None:
+    """Return number and statement of the last whole checkpoint in a file, or `None`."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -113,12 +116,12 @@ def last_number(path: Path) -> int:
                 file.seek(max(0, size - window))
                 for line in reversed(file.read().split(b"\n")):
                     if (found := _read_line(line)) is not None:
-                        return found[0]
+                        return found
                 if window >= size:
-                    return 0
+                    return None
                 window *= 16
     except FileNotFoundError:
-        return 0
+        return None
 
 
 def read_file(path: Path) -> Iterator[tuple[str, str]]:
@@ -143,7 +146,7 @@ def read_file(path: Path) -> Iterator[tuple[str, str]]:
         raise ConfigurationError(f"there is no checkpoint in {path}")
 
 
-def _read_line(line: bytes) -> tuple[int, str] | None:
+def _read_line(line: bytes) -> Kept | None:
     try:
         entry = json.loads(line)
         number, statement = entry["number"], entry["statement"]

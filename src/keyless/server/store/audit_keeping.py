@@ -51,15 +51,17 @@ class AuditKeeping:
         self._writing = writing
         self._overlap_rows = overlap_rows
 
-    def seal(self, key: SigningKey, *, whole: bool = False) -> Checkpoint | None:
+    def seal(self, key: SigningKey, *, whole: bool = False, kept: sealing.Kept | None = None) -> Checkpoint | None:
         """Sign what the chains are now; `None` when there was no news, or another replica was faster.
 
         Args:
             key: Signs; its private half is never in the database.
             whole: Name every writer, not only those with news.
+            kept: The last checkpoint outside the database; see `keyless.server.audit.sealing`.
         """
+        at = int(self._clock())
         with self._aside() as connection:
-            made = sealing.draft(connection, at=int(self._clock()), whole=whole, overlap_rows=self._overlap_rows)
+            made = sealing.draft(connection, at=at, whole=whole, overlap_rows=self._overlap_rows, kept=kept)
         if made is None:
             return None
         statement = made.checkpoint.sign(key)
