@@ -150,7 +150,7 @@ def test_a_thousand_exchanges_leave_no_slice_of_a_secret(
 
     assert outcomes[200] > 100
     assert outcomes[400] > 500
-    assert len(places["audit export"].splitlines()) > 400
+    assert len(places["audit export"].splitlines()) > 300
     assert len(places["log"]) > 50_000
     tainted = slices(secrets)
     found = {
