@@ -15,6 +15,7 @@ from keyless.errors import ConfigurationError, UnavailableError
 from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.jwks_cache import JwksCache
+from keyless.resource import ResourceType
 from keyless.server.doors.auth_check import AuthCheckDoor
 from keyless.server.doors.client_address import ClientAddresses
 from keyless.server.doors.documents import HealthDoor, JwksDoor, MetricsDoor, well_known
@@ -148,9 +149,6 @@ class TokenService:
             metrics=self.metrics,
             clock=self._trusted_clock,
         )
-        explain = ExplainService(
-            store=self.store, verification=self._verification, trail=trail, clock=self._trusted_clock
-        )
         self.live = LiveTokens(
             public_url=settings.public_url,
             prefixes=self.store.token_prefixes,
@@ -160,7 +158,14 @@ class TokenService:
         )
         rules = {} if settings.forward_auth is None else load_path_rules(settings.forward_auth)
         forward_auth = ForwardAuth(rules, self.live, self.store)
-        roots = self._open_doors()
+        roots, audiences = self._open_doors()
+        explain = ExplainService(
+            store=self.store,
+            verification=self._verification,
+            trail=trail,
+            clock=self._trusted_clock,
+            audiences=audiences,
+        )
         checks = {
             "store": self.store.healthy,
             "writer": lambda: self._commit.healthy,
@@ -227,9 +232,10 @@ class TokenService:
         sealer = Sealer(self.store.audit, key, checkpoint_file(self.settings), clock=clock)
         return sealer, Housekeeping([(SEAL_SECONDS, sealer.seal), *jobs])
 
-    def _open_doors(self) -> dict[str, Mapping[str, Door]]:
-        """Return the endpoints of the package registries in the settings, each known to the store as what it is."""
+    def _open_doors(self) -> tuple[dict[str, Mapping[str, Door]], dict[ResourceType, tuple[str, ...]]]:
+        """Return endpoints and audiences of the registries in the settings, each known to the store as what it is."""
         roots: dict[str, Mapping[str, Door]] = {}
+        audiences: dict[ResourceType, tuple[str, ...]] = {}
         taken = {self.settings.public_url: "public_url"}
         for name, settings in self.settings.doors.items():
             kind = find_door(name)
@@ -249,7 +255,8 @@ class TokenService:
                 clock=self.store.clock,
             )
             roots |= kind(lent).routes()
-        return roots
+            audiences[kind.type] = terms.audiences
+        return roots, audiences
 
     def drain(self) -> None:
         """Be ready no longer, and go on serving."""

@@ -12,6 +12,7 @@ from keyless.server.doors.package import find_door, terms_of
 from keyless.server.settings import DoorSettings, Settings
 from keyless.server.store import open_store
 from keyless.server.store.admin import Administration
+from tests.server.doors.registries import Registries
 
 
 def start(directory: Path, doors: dict[str, dict[str, str]]) -> None:
@@ -75,3 +76,20 @@ def test_resource_server_of_another_kind_is_not_taken_over(tmp_path: Path) -> No
 
     with open_store(tmp_path / "keyless.db") as store:
         assert [(s.name, s.kind) for s in store.resource_servers()] == [("hub", "hub"), ("npm", "hub")]
+
+
+@pytest.mark.parametrize("door", ["pypi", "npm", "oci"])
+def test_explain_takes_the_audience_of_the_packages_door(registries: Registries, door: str) -> None:
+    """D12: a job asks with the id token it has, which is made for its registry; the hub's is refused there too."""
+    registries.add_publisher(f"{door}/thing")
+    members = registries.members(registries.mint_for(door), resource=f"{door}/thing")
+    answer = registries.post(members, "/oauth/explain")
+    wrong = registries.post({**members, "subject_token": registries.mint()}, "/oauth/explain")
+    other = registries.post(
+        {**members, "subject_token": registries.mint_for(door, ref="refs/heads/dev")}, "/oauth/explain"
+    )
+
+    assert (answer.status, answer.json["accepted"], answer.json["resource"]) == (200, True, f"{door}/thing")
+    assert (wrong.status, wrong.json["reason"]) == (400, "audience_mismatch")
+    assert registries.audience(door) in wrong.json["error_description"]
+    assert (other.status, other.json["accepted"]) == (200, False)

@@ -32,14 +32,16 @@ class ExplainDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST."""
         caller = caller_of(scope)
+        audience = self._public_url
         try:
             body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES)
             request = parse_token_request(
                 read_members(header(scope, b"content-type"), body), public_url=self._public_url
             )
+            audience = next(iter(self._service.audiences_for(request)), audience)
             answer = await self._service.explain(request, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
-            await send_error(send, error, self._profile, audience=self._public_url, request_id=caller.request_id)
+            await send_error(send, error, self._profile, audience=audience, request_id=caller.request_id)
             return
         _log.info("explained %s reason=%s resource=%s", caller.request_id, answer.reason, request.resource)
         await send_json(

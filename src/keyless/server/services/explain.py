@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from keyless.errors import ClaimError, NoMatchingPublisherError, RateLimitedError
-from keyless.resource import Resource
+from keyless.resource import Resource, ResourceType
 from keyless.server.services.selection import PublisherSource, Selection, reasons_of, select_publishers
 from keyless.server.services.token_request import TokenRequest
 from keyless.server.services.trail import Caller, ExchangeTrail
@@ -77,6 +78,7 @@ class ExplainService:
         verification: Proves id tokens; the exchange's own.
         trail: Keeps the rows; the exchange's own, so that both share one budget of rows.
         clock: Unix seconds.
+        audiences: What an id token must be meant for where a type of resource has a door of its own.
     """
 
     def __init__(
@@ -86,12 +88,18 @@ class ExplainService:
         verification: IdTokenVerification,
         trail: ExchangeTrail,
         clock: Callable[[], float] = time.time,
+        audiences: Mapping[ResourceType, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
         self._store = store
         self._verification = verification
         self._trail = trail
         self._clock = clock
+        self._audiences = audiences
         self._budget = QuestionBudget(clock=clock)
+
+    def audiences_for(self, request: TokenRequest) -> tuple[str, ...]:
+        """Return what an id token must be meant for at the door of the resource; empty at the hub's own."""
+        return () if request.resource is None else self._audiences.get(request.resource.type, ())
 
     async def explain(self, request: TokenRequest, caller: Caller) -> Answer:
         """Explain one exchange without making it. Whether the id token was used before is not looked at.
@@ -103,7 +111,7 @@ class ExplainService:
         """
         candidate = self._verification.identify(request.subject_token.reveal())
         try:
-            identity = await self._verification.prove(candidate)
+            identity = await self._verification.prove(candidate, audiences=self.audiences_for(request))
         except ClaimError as error:
             await self._trail.record(error.code, candidate, request, caller, [f"{error}"], explained=True)
             raise
