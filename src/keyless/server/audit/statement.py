@@ -97,7 +97,19 @@ def read_anchor(statement: str, keys: KeySet) -> Anchor:
     Raises:
         TokenError: It is none, or none of the keys signed it.
     """
-    claims = _proven(statement, keys, ANCHOR_TYP)
+    return _anchor(_proven(statement, keys, ANCHOR_TYP))
+
+
+def read_unverified_anchor(statement: str) -> Anchor:
+    """Return what an anchor says, for whoever has no key and says that he proved nothing.
+
+    Raises:
+        TokenError: It is none.
+    """
+    return _anchor(parse_json_object(parse_compact(statement, max_chars=MAX_STATEMENT_CHARS).unverified_payload))
+
+
+def _anchor(claims: Mapping[str, object]) -> Anchor:
     return Anchor(
         writer=_text(claims, "writer"),
         sequence=_number(claims, "sequence"),
