@@ -306,11 +306,13 @@ class TokenService:
     def _manage(self) -> Door:
         from keyless.server.api.app import Parts, create_api  # noqa: PLC0415 - as above
 
+        key = load_checkpoint_key(self.settings)
         return create_api(
             Parts(
                 store=self.store,
                 administration=self._open_administration(),
                 verification=self._verification,
+                checkpoint_key=None if key is None else key.public_key(),
                 clock=self._clock,
             )
         )

@@ -12,7 +12,7 @@ from tests.server.api.manager import Manager
 
 _NOTHING = cast("Any", None)  # the table of operations does not touch what they stand on
 OPERATIONS = operations(
-    Parts(store=_NOTHING, administration=_NOTHING, verification=_NOTHING, clock=lambda: 0.0),
+    Parts(store=_NOTHING, administration=_NOTHING, verification=_NOTHING, checkpoint_key=None, clock=lambda: 0.0),
     FailedAttempts(clock=lambda: 0.0),
 )
 PARAMETERS = {

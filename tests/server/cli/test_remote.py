@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from keyless.secret import Secret
-from keyless.server.cli import keys, trust
+from keyless.server.cli import audit, keys, trust
 from keyless.server.people.principal import PrincipalKind
 from keyless.server.store.admin import People
 from keyless.server.store.admin.principals import parse_role
@@ -89,15 +89,33 @@ def run(both: Both, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         ["trust", "resource-server", "list"],
         ["trust", "lint"],
         ["keys", "list"],
+        ["audit", "list", "--resource", "acme/model"],
+        ["audit", "list", "--kind", "publisher"],
     ],
     ids=" ".join,
 )
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
 def test_a_list_is_the_same_both_ways(run: Run, argv: list[str], form: list[str]) -> None:
     """D13: one path of rendering, whichever way the facts came."""
-    module = {"trust": trust, "keys": keys}[argv[0]]
+    module = {"trust": trust, "keys": keys, "audit": audit}[argv[0]]
 
     assert run(module, *argv[1:], *form) == run(module, *argv[1:], *form, who=None)
+
+
+def test_the_audit_is_read_and_checked_over_the_api(run: Run) -> None:
+    """D15: by filter, by event, by request; the service checks its own chains; files are for the store itself."""
+    assert run.both.service.exchange()[0] == 200
+    event = run.json(audit, "list", "--kind", "token", "--limit", "1")[0]
+
+    for name in (event["request_id"], f"{event['writer']}:{event['sequence']}"):
+        assert run.json(audit, "show", name) == run.json(audit, "show", name, who=None)
+    assert run(audit, "verify")[0] == 0
+    assert run(audit, "verify", who="owner") == (4, "")
+    assert run(audit, "verify", "--checkpoint", "x") == (2, "")
+    assert run(audit, "list", who="owner") == (4, "")
+    assert run(audit, "list", "--resource", "acme/model", who="other") == (2, "")
+    older = run.json(audit, "list", "--before", "1.1")
+    assert older == []
 
 
 def test_the_life_of_a_publisher_over_the_api(run: Run) -> None:

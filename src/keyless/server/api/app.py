@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.routing import Route, Router
 
+from keyless.jose.jwk import PublicKey
 from keyless.server.api import people, publishers, resource_servers, resources
 from keyless.server.api.audit import Audit
 from keyless.server.api.document import OPERATION as DOCUMENT
@@ -38,6 +39,7 @@ class Parts:
     store: Store
     administration: Administration
     verification: IdTokenVerification
+    checkpoint_key: PublicKey | None
     clock: Callable[[], float]
 
 
@@ -66,7 +68,7 @@ def operations(parts: Parts, attempts: FailedAttempts) -> tuple[Operation, ...]:
         *Issuers(parts.store).operations(),
         *resource_servers.OPERATIONS,
         *Tokens(parts.store).operations(),
-        *Audit(parts.store).operations(),
+        *Audit(parts.store, parts.checkpoint_key).operations(),
         *SigningKeyList(parts.store).operations(),
         *Policies(clock=parts.clock).operations(),
         *Explain(parts.store, parts.verification, clock=parts.clock).operations(),

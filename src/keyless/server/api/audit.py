@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
+from keyless.jose.jwk import KeySet, PublicKey
 from keyless.resource import parse_resource
 from keyless.server.api.call import Answer, Call, page_json
 from keyless.server.api.cursor import decode_cursor, encode_cursor
 from keyless.server.api.models import PageQuery
 from keyless.server.api.operation import Access, Operation
 from keyless.server.api.problems import ProblemError, not_found
-from keyless.server.audit.reader import AuditFilter
+from keyless.server.audit.reader import AuditFilter, AuditRecord
 from keyless.server.representations.audit import audit_json
 from keyless.server.representations.fields import Moment, Text
 from keyless.server.store import Store
@@ -38,10 +39,12 @@ class Audit:
 
     Args:
         store: Checks the chains.
+        checkpoint_key: The service's own, if it has one.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, checkpoint_key: PublicKey | None) -> None:
         self._store = store
+        self._checkpoint_key = checkpoint_key
 
     def list(self, call: Call) -> Answer:
         """Return a page of events, the newest first."""
@@ -78,16 +81,23 @@ class Audit:
         if not events:
             raise not_found()
         found = events[0]
-        if found.resource is not None:
-            call.may_see(parse_resource(found.resource).namespace)
-        elif not call.signed_in.reads_everything:
+        if not _is_visible(call, found):
             raise not_found()
         return Answer(200, audit_json(found, with_contact=call.signed_in.is_admin))
+
+    def find(self, call: Call) -> Answer:
+        """Return the events of one request or one token that are the caller's to see."""
+        found = [record for record in self._store.audit_event(call.path["name"]) if _is_visible(call, record)]
+        if not found:
+            raise not_found()
+        contact = call.signed_in.is_admin
+        return Answer(200, page_json([audit_json(record, with_contact=contact) for record in found], None))
 
     def verify(self, call: Call) -> Answer:
         """Follow the chain of every writer; reads the whole audit."""
         del call
-        report = self._store.verify_chain()
+        key = self._checkpoint_key
+        report = self._store.verify_chain(keys=None if key is None else KeySet.of([key]))
         return Answer(200, {**asdict(report), "problems": list(report.problems), "intact": report.intact})
 
     def operations(self) -> tuple[Operation, ...]:
@@ -99,6 +109,7 @@ class Audit:
             Operation(
                 id="verifyAudit", method="POST", path="/audit/verify", handler=self.verify, access=Access.ADMIN_READ
             ),
+            Operation(id="findAuditEvents", method="GET", path="/audit/{name}", handler=self.find, access=Access.READ),
             Operation(
                 id="showAuditEvent",
                 method="GET",
@@ -107,3 +118,9 @@ class Audit:
                 access=Access.READ,
             ),
         )
+
+
+def _is_visible(call: Call, record: AuditRecord) -> bool:
+    if record.resource is None:
+        return call.signed_in.reads_everything
+    return call.signed_in.may_read(parse_resource(record.resource).namespace)

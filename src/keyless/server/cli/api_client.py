@@ -75,9 +75,10 @@ class ApiClient:
         """Create something."""
         return self.call("POST", path, body=body or {}, headers={"Idempotency-Key": secrets.token_hex(16)})
 
-    def pages(self, path: str, *, at_most: int | None = None, **query: object) -> Iterator[Mapping[str, object]]:
-        """Return the items of a list, page after page."""
-        after: object = None
+    def pages(
+        self, path: str, *, at_most: int | None = None, after: object = None, **query: object
+    ) -> Iterator[Mapping[str, object]]:
+        """Return the items of a list, page after page; at most so many, those behind the key `after`."""
         count = 0
         while True:
             limit = PAGE if at_most is None else min(PAGE, at_most - count)

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +16,9 @@ from keyless.jose.jwk import KeySet, PublicKey
 from keyless.resource import parse_resource
 from keyless.server.audit.event import EventKind
 from keyless.server.audit.reader import AuditFilter, AuditRecord, PageKey
+from keyless.server.audit.verify import ChainReport
+from keyless.server.cli.api_client import ApiClient
+from keyless.server.cli.remote_desk import RemoteDesk
 from keyless.server.cli.store_access import (
     actor,
     add_store_arguments,
@@ -29,6 +32,7 @@ from keyless.server.cli.store_access import (
 )
 from keyless.server.representations.audit import audit_json
 from keyless.server.settings import StoreSettings
+from keyless.server.store import Store
 
 if TYPE_CHECKING:
     from keyless.jose.signing import SigningKey
@@ -60,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_filters(listing)
     listing.add_argument("--limit", type=int, default=50, metavar="N", help="how many (default 50)")
     listing.add_argument("--before", type=_page_key, metavar="KEY", help="go on behind a page, as it said")
-    add_store_arguments(listing)
+    add_store_arguments(listing, url=True)
     show = verbs.add_parser("show", help="show the events of one request or token, with all that is known")
     show.set_defaults(handler=_show)
     show.add_argument("name", metavar="ID", help="a request id, a token's jti, or WRITER:SEQUENCE")
-    add_store_arguments(show)
+    add_store_arguments(show, url=True)
     verify = verbs.add_parser("verify", help="check every chain, and what was sealed of it")
     verify.set_defaults(handler=_verify)
     verify.add_argument(
@@ -83,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="public key (PEM) of checkpoints; several times after a change of keys; else the service's own",
     )
-    add_store_arguments(verify)
+    add_store_arguments(verify, url=True)
     export = verbs.add_parser("export", help="write all events, the oldest first")
     export.set_defaults(handler=_export)
     _add_filters(export)
@@ -144,22 +148,22 @@ def _page_key(text: str) -> PageKey:
 
 def _list(options: argparse.Namespace) -> int:
     limit = max(1, options.limit)
-    with open_local(options) as (store, _settings):
-        records = store.audit_events(wanted=_filter(options), before=options.before, limit=limit)
+    with _open_reader(options) as reader:
+        records = reader.audit_events(wanted=_filter(options), before=options.before, limit=limit)
     if options.json:
         print_json([audit_json(record) for record in records])
     else:
         for record in records:
             print("\n".join(_lines(record)))
-        if len(records) == limit:
+        if len(records) == limit and records[0].id:  # over the API a page's key is the service's own
             at, number = records[0].key
             print(f"\nolder ones: --before {at}.{number}")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    with open_local(options) as (store, _settings):
-        records = store.audit_event(options.name)
+    with _open_reader(options) as reader:
+        records = reader.audit_event(options.name)
     if options.json:
         print_json([audit_json(record) for record in records])
     for record in () if options.json else records:
@@ -196,6 +200,22 @@ def _flat(value: object) -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    found, sealed = _verified_there(options) if options.api_url is not None else _verified_here(options)
+    if options.json:
+        print_json(asdict(found))
+    else:
+        for problem in found.problems:
+            print(visible(problem))
+        for note in found.notes:
+            warn(visible(note))
+        state = "whole" if found.intact else "BROKEN"
+        checked = f", {found.checkpoints} checkpoints" if sealed else ", no checkpoint key"
+        print(f"{found.events} events of {found.writers} writers{checked}: the audit is {state}")
+    return 0 if found.intact else 1
+
+
+def _verified_here(options: argparse.Namespace) -> tuple[ChainReport, bool]:
+    """Check the chains; also return whether there was a key to check checkpoints with."""
     from keyless.server.services.checkpoint_key import read_public_key
     from keyless.server.services.sealer import read_file
 
@@ -209,18 +229,29 @@ def _verify(options: argparse.Namespace) -> int:
                 hint="Give --key FILE; `keyless audit key` prints it.",
             )
         kept: Iterator[tuple[str, str]] = (entry for path in options.checkpoint for entry in read_file(path))
-        found = store.verify_chain(keys=KeySet.of(keys) if keys else None, kept=kept)
-    if options.json:
-        print_json(asdict(found))
-    else:
-        for problem in found.problems:
-            print(visible(problem))
-        for note in found.notes:
-            warn(visible(note))
-        state = "whole" if found.intact else "BROKEN"
-        sealed = f", {found.checkpoints} checkpoints" if keys else ", no checkpoint key"
-        print(f"{found.events} events of {found.writers} writers{sealed}: the audit is {state}")
-    return 0 if found.intact else 1
+        return store.verify_chain(keys=KeySet.of(keys) if keys else None, kept=kept), bool(keys)
+
+
+def _verified_there(options: argparse.Namespace) -> tuple[ChainReport, bool]:
+    if options.checkpoint or options.key:
+        raise ConfigurationError(
+            "--checkpoint and --key are for the store itself", hint="Over --url the service checks with its own key."
+        )
+    report = _desk(options).verify_audit()
+    return report, report.checkpoints > 0
+
+
+def _desk(options: argparse.Namespace) -> RemoteDesk:
+    return RemoteDesk(ApiClient.signed_in(options.api_url))
+
+
+@contextmanager
+def _open_reader(options: argparse.Namespace) -> Iterator[Store | RemoteDesk]:
+    if options.api_url is not None:
+        yield _desk(options)
+        return
+    with open_local(options) as (store, _settings):
+        yield store
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -11,7 +11,9 @@ from keyless.errors import ConfigurationError, ConflictError
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource
 from keyless.secret import Secret
-from keyless.server.audit.reader import AuditRecord
+from keyless.server.api.cursor import encode_cursor
+from keyless.server.audit.reader import AuditFilter, AuditRecord
+from keyless.server.audit.verify import ChainReport
 from keyless.server.cli.api_client import ApiClient, path_of
 from keyless.server.cli.store_access import open_administration
 from keyless.server.representations import reading
@@ -154,15 +156,42 @@ class RemoteDesk:
 
     # --- looking ---
 
-    def audit_events(self, *, resource: Resource | None = None, limit: int = 50) -> list[AuditRecord]:
-        """Return the latest audit events of a resource or of everything, the newest last."""
-        named = None if resource is None else str(resource)
-        found = [audit_from_json(item) for item in self.client.pages("/audit", at_most=limit, resource=named)]
-        return found[::-1]
+    def audit_events(
+        self, *, wanted: AuditFilter, limit: int, before: tuple[int, int] | None = None
+    ) -> list[AuditRecord]:
+        """Return the latest audit events of a filter, the newest last."""
+        found = self.client.pages(
+            "/audit",
+            at_most=limit,
+            after=None if before is None else encode_cursor(before),
+            resource=wanted.resource,
+            publisher=wanted.publisher_id,
+            kind=wanted.kind,
+            actor=wanted.actor,
+            since=wanted.since,
+            until=wanted.until,
+        )
+        return [audit_from_json(item) for item in found][::-1]
 
-    def verify_chain(self) -> Mapping[str, object]:
+    def audit_event(self, name: str) -> list[AuditRecord]:
+        """Return the events of a request id, a token's `jti`, or `WRITER:SEQUENCE`."""
+        writer, colon, sequence = name.partition(":")
+        if colon:
+            return [audit_from_json(self.client.get(path_of("audit", writer, sequence)).content)]
+        return [
+            audit_from_json(item) for item in reading.objects(self.client.get(path_of("audit", name)).content, "items")
+        ]
+
+    def verify_audit(self) -> ChainReport:
         """Let the service check the chain of every audit writer."""
-        return self.client.call("POST", "/audit/verify").content
+        content = self.client.call("POST", "/audit/verify").content
+        return ChainReport(
+            writers=reading.number(content, "writers"),
+            events=reading.number(content, "events"),
+            problems=reading.texts(content, "problems"),
+            checkpoints=reading.number(content, "checkpoints"),
+            notes=reading.texts(content, "notes"),
+        )
 
     def signing_keys(self) -> list[SigningKeyRow]:
         """Return the service's own signing keys, oldest first."""
