@@ -135,12 +135,9 @@ def test_explain_tells_what_is_expected_to_those_who_may_read_it(manager: Manage
         refused = manager.call("POST", "/explain", {**question, "resource": resource}, who="other")
         assert (refused.status, "main" in refused.body.decode()) == (404, False)
     assert manager.call("POST", "/explain", question, who=None).status == 401
-    event = manager.service.app.store.audit_events()[-1]
-    assert (event.kind, event.actor, event.reason) == (
-        "exchange.explained",
-        "machine:machine",
-        "no_matching_publisher",
-    )
+    explained = [e for e in manager.service.app.store.audit_events() if e.kind == "exchange.explained"]
+    assert [event.reason for event in explained] == ["no_matching_publisher"] * 5
+    assert explained[-1].actor == "machine:machine"
 
 
 def test_explain_takes_an_id_token_as_the_exchange_does(manager: Manager) -> None:

@@ -104,5 +104,6 @@ def test_no_page_reads_a_whole_table(tmp_path: Path) -> None:
                 token_list.live(connection, [publisher.id], now=1, after=(publisher.id, 2, "x"), limit=9)
 
     assert len({statement for statement, _ in plans}) > 15
-    assert [plan for plan in plans if plan[1].startswith("SCAN")] == []
-    assert [plan for plan in plans if plan[1] == "USE TEMP B-TREE FOR ORDER BY"] == []
+    assert [plan for plan in plans if plan[1].startswith("SCAN") and plan[1] != "SCAN page"] == []
+    # Sorted is what one page holds, and nothing more.
+    assert [s for s, plan in plans if plan == "USE TEMP B-TREE FOR ORDER BY" and " AS page " not in s] == []

@@ -123,9 +123,8 @@ def get(connection: Connection, name: str) -> Principal:
 
 def page(connection: Connection, *, after: str | None, limit: int) -> list[Principal]:
     """Return principals in the order of their names, those behind `after`."""
-    query = select(tables.principal).order_by(tables.principal.c.name).limit(limit)
-    if after is not None:
-        query = query.where(tables.principal.c.name > after)
+    table = tables.principal
+    query = select(table).where(table.c.name > (after or "")).order_by(table.c.name).limit(limit)
     return [make(connection, row) for row in connection.execute(query).all()]
 
 

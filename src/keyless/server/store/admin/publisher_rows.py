@@ -44,14 +44,17 @@ def page(
         limit: How many at most.
     """
     found: list[tuple[PageKey, Publisher]] = []
-    for condition in pages.conditions(connection, namespaces, resource):
-        table, publisher = tables.resource, tables.publisher
-        key = (table.c.namespace_id, table.c.type, table.c.name)
-        # The first one is what an index can start from, the second one is exact.
-        query = _QUERY.where(*condition, tuple_(*key) >= tuple_(*(after or pages.FIRST)[:3]))
+    table, publisher = tables.resource, tables.publisher
+    for range_ in pages.ranges(connection, namespaces, resource, None if after is None else after[:3]):
+        # The resources come first, along their index: left alone, the planner may read all publishers instead.
+        of_it = select(publisher.c.id).where(publisher.c.resource_id == table.c.id).exists()
+        some = select(table.c.id, *pages.KEY).where(*range_, of_it).order_by(*pages.KEY)
+        inner = some.limit(limit - len(found) + 1).subquery("page")  # one more: that of the key may have nothing left
+        key = (inner.c.namespace_id, inner.c.type, inner.c.name)
+        query = _QUERY.join(inner, inner.c.id == publisher.c.resource_id).add_columns(inner.c.namespace_id)
         if after is not None:
             query = query.where(tuple_(*key, publisher.c.id) > tuple_(*after))
-        query = query.add_columns(table.c.namespace_id).order_by(*key, publisher.c.id).limit(limit - len(found))
+        query = query.order_by(*key, publisher.c.id).limit(limit - len(found))
         for row in connection.execute(query).all():
             made = _make(connection, row)
             found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))

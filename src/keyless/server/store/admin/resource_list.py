@@ -42,15 +42,16 @@ def page(
     """
     found: list[tuple[ResourceKey, ResourceState]] = []
     table, space = tables.resource, tables.namespace
-    key = (table.c.namespace_id, table.c.type, table.c.name)
-    for condition in pages.conditions(connection, namespaces, None):
+    for range_ in pages.ranges(connection, namespaces, None, after):
         query = (
-            select(*key, table.c.path, table.c.state, table.c.publishers_only, space.c.state.label("space"))
+            select(*pages.KEY, table.c.path, table.c.state, table.c.publishers_only, space.c.state.label("space"))
             .join(space, space.c.id == table.c.namespace_id)
-            .where(*condition, tuple_(*key) > tuple_(*(after or pages.FIRST)))
-            .order_by(*key)
+            .where(*range_)
+            .order_by(*pages.KEY)
             .limit(limit - len(found))
         )
+        if after is not None:
+            query = query.where(tuple_(*pages.KEY) > tuple_(*after))
         for row in connection.execute(query).all():
             found.append(((row.namespace_id, row.type, row.name), _state(row)))
         if len(found) == limit:
