@@ -267,9 +267,9 @@ OIDC = (
     Guard(
         "K01 T34",
         "oidc/jwks_cache.py",
-        "        entry = self._entries.get(issuer.id)\n        if entry is None or entry.origin != _origin(issuer):",
-        "        entry = next(iter(self._entries.values()), None)\n        if entry is None:",
-        "oidc/test_jwks_cache.py::test_a_key_answers_for_its_issuer_only",
+        "return self.issuer is issuer or _origin(self.issuer) == _origin(issuer)",
+        "return True",
+        "oidc/test_jwks_cache.py::test_a_changed_record_starts_afresh",
     ),
     Guard(
         "K02 T33",
@@ -296,7 +296,7 @@ OIDC = (
         "K05 T31",
         "oidc/jwks_cache.py",
         "            if fresh is not None:\n                entry.snapshot = fresh\n",
-        "            entry.snapshot = fresh\n",
+        "            if True:\n                entry.snapshot = fresh\n",
         "oidc/test_jwks_cache.py::test_a_bad_answer_never_replaces_a_good_set",
     ),
     Guard(
