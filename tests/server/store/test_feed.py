@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import threading
 from collections import Counter
@@ -327,3 +328,15 @@ def test_reader_beside_many_writers_misses_nothing(world: World, mint: Mint) -> 
 
     assert heard == {token.jti for token in tokens}
     assert reader.snapshots == 1
+
+
+def test_every_trigger_is_still_there(world: World) -> None:
+    """D5: a later migration that rebuilds a table must not take its triggers away."""
+    triggers = importlib.import_module("keyless.server.store.migrations.versions.0006_feed").TRIGGERS
+    catalogue = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+    }[world.store.database.engine]
+
+    found = {name for (name,) in world.rows(catalogue)}
+    assert {f"feed_{number:02}_{trigger[0]}" for number, trigger in enumerate(triggers)} <= found
