@@ -7,14 +7,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from keyless.oidc.issuer import PinnedKeys
 from keyless.server.app import TokenService
+from keyless.server.audit.chain import Chain
 from keyless.server.services.issuer_keys import IssuerKeyWatch, KeysReplaced
 from keyless.server.settings import Settings
-from keyless.server.store import open_store
+from keyless.server.store import issuer_keys, open_store
 from keyless.server.store.admin import Administration
 from keyless.testing import Clock, FakeIssuer, Fault
 from tests.server.service import PUBLIC_URL, Service
@@ -183,3 +185,42 @@ def test_the_hooks_mistake_is_not_the_callers(service: Service, own_issuer: Fake
 
     assert service.exchange().status == 200
     assert len(replaced_events(service)) == 1
+
+
+def test_of_two_replicas_that_see_a_swap_one_tells(service: Service, own_issuer: FakeIssuer) -> None:
+    """T37: each has read the old set before the other wrote the new one."""
+    assert service.exchange().status == 200
+    issuer = service.administration.issuer(own_issuer.url)
+    store = service.app.store
+    new = {"thumbprint-of-a-new-key": "new"}
+    first = store.record_issuer_keys(issuer.id, new, actor="a")
+
+    assert first == frozenset(own_issuer.kids)
+    with closing(store.database.connect()) as connection:
+        cursor = connection.cursor()
+        stale = StaleCursor(cursor, {"thumbprint-of-an-old-key": "old"})
+        assert issuer_keys.write_seen(cast("Any", stale), Chain(), issuer.id, new | {"x": "y"}, at=0, actor="b") is None
+    assert len(replaced_events(service)) == 1
+
+
+class StaleCursor:
+    """A cursor whose transaction began before somebody else's ended: it reads what was."""
+
+    def __init__(self, cursor: Any, seen: dict[str, str]) -> None:
+        self._cursor = cursor
+        self._seen = seen
+
+    def execute(self, query: str, parameters: tuple[object, ...] = ()) -> Any:
+        """Run a query; the one for the last known keys gets the old ones."""
+        if query.startswith("SELECT seen_keys"):
+            return self
+        return self._cursor.execute(query, parameters)
+
+    def fetchone(self) -> tuple[str]:
+        """Return the old keys."""
+        return (json.dumps(self._seen),)
+
+    @property
+    def rowcount(self) -> int:
+        """Return how many rows the last change met."""
+        return int(self._cursor.rowcount)

@@ -32,9 +32,11 @@ def write_seen(
     if before == seen:
         return None
     cursor.execute(
-        "UPDATE issuer SET seen_keys = ? WHERE id = ?",
-        (json.dumps(dict(seen), separators=(",", ":"), sort_keys=True), issuer_id),
+        "UPDATE issuer SET seen_keys = ? WHERE id = ? AND COALESCE(seen_keys, '') = ?",
+        (_written(seen), issuer_id, "" if before is None else _written(before)),
     )
+    if cursor.rowcount != 1:  # another replica was first, and has told of it
+        return None
     replaced = bool(before) and before is not None and not before.keys() & seen.keys()
     event = AuditEvent(
         at=at,
@@ -45,3 +47,7 @@ def write_seen(
     )
     cursor.execute(INSERT_EVENT, chain.link(event))
     return frozenset(before.values()) if replaced and before is not None else None
+
+
+def _written(seen: Mapping[str, str]) -> str:
+    return json.dumps(dict(seen), separators=(",", ":"), sort_keys=True)
