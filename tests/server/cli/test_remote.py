@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from keyless.http.transport import Response
 from keyless.secret import Secret
-from keyless.server.cli import audit, keys, trust
+from keyless.server.cli import api_client, audit, keys, trust
 from keyless.server.people.principal import PrincipalKind
 from keyless.server.store.admin import People
 from keyless.server.store.admin.principals import parse_role
@@ -220,6 +221,24 @@ def test_a_service_that_is_not_there_is_an_outage(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("KEYLESS_LOGIN", run.both.logins["admin"])
 
     assert trust.run(["list", "--url", "http://127.0.0.1:1"]) == 5
+
+
+def test_what_a_service_says_moves_no_cursor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T18: a hostile detail is shown as text."""
+    problem = {"detail": "\x1b[2Jgone", "code": "configuration", "hint": "a\x07\nb", "status": 422}
+
+    def answer(*_: object, **__: object) -> Response:
+        return Response(422, {}, json.dumps(problem).encode())
+
+    monkeypatch.setattr(api_client, "send", answer)
+    monkeypatch.setenv("KEYLESS_LOGIN", "klp_x")
+    assert trust.run(["list", "--url", "http://127.0.0.1:1"]) == 2
+    shown = capsys.readouterr().err
+    assert "gone" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
 
 
 def test_the_public_listener_is_named_as_the_wrong_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

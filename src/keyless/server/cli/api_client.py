@@ -29,6 +29,7 @@ from keyless.http.url import parse_endpoint
 from keyless.jose.json import parse_json_object
 from keyless.secret import Secret
 from keyless.server.cli import login_file
+from keyless.server.cli.store_access import visible
 
 TIMEOUT_SECONDS: Final = 60.0
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -156,14 +157,15 @@ def _object(url: str, response: Response) -> dict[str, object]:
 def _error(url: str, response: Response) -> Error:
     problem = _object(url, response)
     detail, code, hint = (problem.get(name) for name in ("detail", "code", "hint"))
-    message = detail if isinstance(detail, str) else f"{url} answered HTTP {response.status}"
+    message = visible(detail) if isinstance(detail, str) else f"{url} answered HTTP {response.status}"
     if not isinstance(code, str):
         return ResponseError(f"{url} answered HTTP {response.status}, and not as the management API does")
     errors = problem.get("errors")
     lines = [hint] if isinstance(hint, str) else []
     if isinstance(errors, list):
         lines += [f"{item.get('pointer')}: {item.get('detail')}" for item in errors if isinstance(item, dict)]
-    help_text = "\n".join(lines) or None
+    # What another machine says is shown, and moves no cursor (T18).
+    help_text = "\n".join(visible(line) for text in lines for line in text.splitlines()) or None
     match response.status:
         case 401 | 403:
             return AccessRefusedError(message, problem=code, hint=help_text)
