@@ -80,6 +80,7 @@ class Replica:
         (self.folder / "keyless.toml").write_text(
             f'public_url = "{self.public_url}"\ndatabase = "{where}"\nlisten = "{self.host}:{self.port}"\n'
             f'inside_listen = "{self.host}:{self.inside_port}"\nlog_level = "warning"\nmax_live_tokens = 0\n'
+            f"exchanges_per_minute_by_address = 0\nexchanges_per_minute_by_identity = 0\n"
             'checkpoint_key_file = "../checkpoint.key"\ncheckpoint_file = "checkpoints.jsonl"\n'
         )
 

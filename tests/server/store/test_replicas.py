@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
@@ -244,6 +244,22 @@ def test_who_cannot_connect_does_not_try_again_at_once(postgres: PostgresServer)
 
     with pytest.raises(UnavailableError):
         missing.connect().execute("SELECT 1")
+
+
+def test_nobody_waits_for_a_database_that_is_known_to_be_gone(world: World) -> None:
+    """D9: one thread looks for it; everybody else is answered at once, until it is found."""
+    database = world.store.database
+    assert isinstance(database, PostgresDatabase)
+    world.store.publishers(world.resource, world.publisher.issuer_id)
+    wait_until(lambda: watch_of(world.store)._listening)
+    database.gone = True
+    with closing(database.connect()) as connection, pytest.raises(UnavailableError):
+        connection.execute("SELECT 1")
+
+    database.open_driver(read_only=True, seconds=1, looking=True).close()
+    watch_of(world.store).close()
+    with closing(database.connect()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_clock_that_differs_from_the_databases_is_known(world: World) -> None:

@@ -68,6 +68,8 @@ class PostgresDatabase:
         self._failures = 0
         self._closed_until = 0.0
         self._types: dict[str, dict[str, str]] = {}
+        self.gone = False
+        """Somebody looks for the server all the time and has not found it: nobody else has to wait for that."""
 
     def __str__(self) -> str:
         return str(self.url)
@@ -107,15 +109,20 @@ class PostgresDatabase:
             found = self._types[table] = {str(name): str(kind) for name, kind in rows}
         return found
 
-    def open_driver(self, *, read_only: bool, seconds: float) -> Driver:
+    def open_driver(self, *, read_only: bool, seconds: float, looking: bool = False) -> Driver:
         """Connect to the server.
 
+        Args:
+            read_only: The session cannot write.
+            seconds: That a statement may take.
+            looking: Try however short ago somebody failed; the caller is the one who looks for the server.
+
         Raises:
-            UnavailableError: Somebody tried a moment ago and failed.
+            UnavailableError: Somebody tried a moment ago and failed, or is looking and has not found it.
             psycopg.Error: It does not answer, or refuses us.
         """
         with self._lock:
-            if time.monotonic() < self._closed_until:
+            if not looking and (self.gone or time.monotonic() < self._closed_until):
                 raise UnavailableError("the database does not answer right now", retry_after=2)
         try:
             driver = Driver.open(self.url, read_only=read_only, seconds=seconds)

@@ -108,14 +108,17 @@ class ListeningWatch:
     def _run(self, woken: socket.socket) -> None:
         with woken:
             self._keep_listening(woken.fileno())
+        self._database.gone = False  # nobody looks any more
 
     def _keep_listening(self, woken: int) -> None:
         while not self._closed:
             try:
-                driver = self._database.open_driver(read_only=True, seconds=BEAT_SECONDS)
+                driver = self._database.open_driver(read_only=True, seconds=BEAT_SECONDS, looking=True)
             except (psycopg.Error, UnavailableError, ConfigurationError):
+                self._database.gone = True
                 select.select([woken], [], [], RETRY_SECONDS)
                 continue
+            self._database.gone = False
             try:
                 self._listen(driver, woken)
             except psycopg.Error as error:
