@@ -53,8 +53,8 @@ _PURGE: Final = "DELETE FROM feed WHERE at < ? AND sequence < (SELECT max(sequen
 class FeedEntry:
     """Say what is true of one subject now.
 
-    `kind` is `token` (by `jti`), `publisher` (by id), `issuer` (by URL), `resource` (canonical), `namespace`, `key` (of
-    X
+    `kind` is `token` (by `jti`), `publisher` (by id), `issuer` (by URL), `resource` (canonical), `namespace`, `key` (a
+    signing key of ours, by its `kid`) or `everything` (the switch that stops all).
     """
 
     kind: str
