@@ -132,7 +132,7 @@ guards: env-dev ## take each check out of a copy of the source: the test that pr
 .PHONY: fuzz
 fuzz: env-dev ## 100,000 bodies at the token door; then the property tests with very many examples
 	@$(BIN)/python -m tests.fuzz
-	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -p no:timeout $(ARGS)
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) $(PARALLEL) -m 'hypothesis and not journey' -o timeout=0 $(ARGS)
 
 .PHONY: api-fuzz
 api-fuzz: env-dev env-schemathesis ## at least 5,000 requests made from the API's document: no 5xx, no surprise
