@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import threading
 import time
 from collections import Counter
@@ -284,3 +286,22 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < ends_at
         time.sleep(0.01)
+
+
+def test_changes_are_heard_of_with_a_thousand_descriptors_open(world: World) -> None:
+    """D4: a replica with many connections of clients has large descriptor numbers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(600):
+            one, other = socket.socketpair()
+            stack.enter_context(one)
+            stack.enter_context(other)
+        with open_store(world.location, clock=world.clock) as store:
+            store.publishers(world.resource, world.publisher.issuer_id)
+            wait_until(lambda: watch_of(store)._listening)
+            world.add_publisher(claims={"repository": ["acme/second"]})
+
+            wait_until(lambda: len(store.publishers(world.resource, world.publisher.issuer_id)) == 2, seconds=1.5)
+            assert watch_of(store)._listening

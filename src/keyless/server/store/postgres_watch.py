@@ -8,7 +8,7 @@ snapshot old by seconds, never for good. What has to be exact is: the mint check
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 import threading
 import time
@@ -116,7 +116,7 @@ class ListeningWatch:
                 driver = self._database.open_driver(read_only=True, seconds=BEAT_SECONDS, looking=True)
             except (psycopg.Error, UnavailableError, ConfigurationError):
                 self._database.gone = True
-                select.select([woken], [], [], RETRY_SECONDS)
+                _readable(RETRY_SECONDS, woken)
                 continue
             self._database.gone = False
             try:
@@ -139,7 +139,7 @@ class ListeningWatch:
             self._beat(driver)
             ends_at = time.monotonic() + BEAT_SECONDS
             while (left := ends_at - time.monotonic()) > 0:
-                readable, _, _ = select.select([driver.pgconn.socket, woken], [], [], left)
+                readable = _readable(left, driver.pgconn.socket, woken)
                 if woken in readable:
                     return
                 if readable:
@@ -162,3 +162,11 @@ class ListeningWatch:
         after = self._clock()
         if 0 <= after - before <= MAX_ROUND_TRIP_SECONDS:
             self._skew_seconds = (before + after) / 2 - theirs
+
+
+def _readable(seconds: float, *descriptors: int) -> set[int]:
+    """Wait so long for one of the descriptors, whatever their numbers are: `select` itself ends at 1024."""
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        return {key.fd for key, _ in selector.select(seconds)}
