@@ -46,15 +46,16 @@ def page(
     found: list[tuple[PageKey, Publisher]] = []
     table, publisher = tables.resource, tables.publisher
     for range_ in pages.ranges(connection, namespaces, resource, None if after is None else after[:3]):
-        # The resources come first, along their index: left alone, the planner may read all publishers instead.
+        # The resources come first, along their index, and by themselves: in one query with the publishers a planner may
+        # read all of either instead.
         of_it = select(publisher.c.id).where(publisher.c.resource_id == table.c.id).exists()
-        some = select(table.c.id, *pages.KEY).where(*range_, of_it).order_by(*pages.KEY)
-        inner = some.limit(limit - len(found) + 1).subquery("page")  # one more: that of the key may have nothing left
-        key = (inner.c.namespace_id, inner.c.type, inner.c.name)
-        query = _QUERY.join(inner, inner.c.id == publisher.c.resource_id).add_columns(inner.c.namespace_id)
+        some = select(table.c.id).where(*range_, of_it).order_by(*pages.KEY)
+        # One more than is asked for: that of the key may have nothing left.
+        ids = connection.execute(some.limit(limit - len(found) + 1)).scalars().all()
+        query = _QUERY.where(publisher.c.resource_id.in_(ids)).add_columns(table.c.namespace_id)
         if after is not None:
-            query = query.where(tuple_(*key, publisher.c.id) > tuple_(*after))
-        query = query.order_by(*key, publisher.c.id).limit(limit - len(found))
+            query = query.where(tuple_(*pages.KEY, publisher.c.id) > tuple_(*after))
+        query = query.order_by(*pages.KEY, publisher.c.id).limit(limit - len(found))
         for row in connection.execute(query).all():
             made = _make(connection, row)
             found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))
