@@ -433,7 +433,8 @@ def test_stop_and_continue_reach_the_child(job: Job, temporary: Path) -> None:
     (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
     process.send_signal(signal.SIGTSTP)
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and (state_of(process.pid), state_of(child)) != ("T", "T"):
+    # A shell that was just starting a program waits for that one, which is stopped: uninterruptibly, says the kernel.
+    while time.monotonic() < deadline and not (state_of(process.pid) == "T" and state_of(child) in "TD"):
         time.sleep(0.01)
     stopped = (state_of(process.pid), state_of(child))
     process.send_signal(signal.SIGCONT)
@@ -444,7 +445,7 @@ def test_stop_and_continue_reach_the_child(job: Job, temporary: Path) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
 
-    assert stopped == ("T", "T")
+    assert stopped in {("T", "T"), ("T", "D")}
     assert "T" not in going
 
 

@@ -41,6 +41,16 @@ def binaries() -> Path:
     return found[-1][1]
 
 
+# A test that played an intruder has switched some off.
+_ENABLE_TRIGGERS: Final = """
+DO $$ DECLARE found record; BEGIN
+  FOR found IN SELECT DISTINCT tgrelid::regclass AS name FROM pg_trigger WHERE tgenabled = 'D' LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER ALL', found.name);
+  END LOOP;
+END $$
+"""
+
+
 class PostgresServer:
     """A server in a folder of its own, on a Unix socket and on a loopback port.
 
@@ -141,6 +151,7 @@ class PostgresServer:
                 *(f"DELETE FROM {table}" for table in tables),
                 *(f"INSERT INTO {table} SELECT * FROM pristine.{table}" for table in tables),
                 *(f"ALTER SEQUENCE {name} RESTART" for (name,) in sequences),
+                _ENABLE_TRIGGERS,
             )
         )
 

@@ -56,14 +56,15 @@ def serve_endpoint() -> Iterator[Endpoint]:
             self._send()
 
         def _send(self) -> None:
+            body = endpoint.body  # once: a test may give another one meanwhile
             self.send_response(endpoint.status)
-            self.send_header("Content-Length", str(len(endpoint.body)))
+            self.send_header("Content-Length", str(len(body)))
             for name, value in endpoint.headers.items():
                 self.send_header(name, value)
             if not endpoint.keep_alive:
                 self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(endpoint.body)
+            self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
             pass

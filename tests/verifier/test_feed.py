@@ -399,6 +399,7 @@ def test_revocations_and_checks_at_once(endpoint: Endpoint, mint: Mint) -> None:
     feed = Feed(f"{endpoint.url}/oauth/feed", "hub", Secret("x"), refresh_seconds=0.01)
     verifier = Verifier(ISSUER, AUDIENCE, feed=feed, fetch=lambda _url: mint.jwks, clock=lambda: NOW)
     tokens = [mint.token(jti=f"jti-{number}") for number in range(40)]
+    verifier.verify(tokens[0])  # the feed has begun: what follows are changes
     stop, revived, gone = threading.Event(), [], set[str]()
 
     def check() -> None:
