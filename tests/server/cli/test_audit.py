@@ -83,6 +83,15 @@ def test_an_untouched_audit_is_whole(call: Call, kept: tuple[str, ...]) -> None:
     assert problems(call) == []
 
 
+def test_what_two_workers_wrote_twice_is_there_once(call: Call, kept: tuple[str, ...]) -> None:
+    """D15: the workers of one service share the file; the very same statement again says nothing new."""
+    path = Path(kept[1])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([line for line in lines for _ in range(2)] + lines) + "\n")
+
+    assert problems(call, *kept) == []
+
+
 def edit_a_row(intruder: Intruder) -> None:
     intruder.do("UPDATE audit_event SET resource = 'models/evil/model' WHERE kind = 'token.granted'")
 

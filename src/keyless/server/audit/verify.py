@@ -157,9 +157,14 @@ class _Seals:
             last = self._read(f"checkpoint {number} of {IN_DATABASE}", statement, last, last_digest)
             last_digest = digest
         last, last_digest = None, ""
+        seen: set[str] = set()
         for place, statement in kept:
+            digest = statement_digest(statement)
+            if digest in seen:  # the workers of one service share a file, and each writes down what it sees
+                continue
+            seen.add(digest)
             last = self._read(place, statement, last, last_digest)
-            last_digest = statement_digest(statement)
+            last_digest = digest
         return self._count
 
     def _stored(self) -> Iterator[tuple[int, str]]:
