@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,13 +138,32 @@ def _start(
 
 
 def end(child: subprocess.Popen[str]) -> None:
-    """Ask a child and everything it started to stop, then make them."""
+    """Ask a child and everything it started to stop, then make them.
+
+    The child's own end says nothing of what it started, which may be slower to stop: all are gone when this returns.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
+        deadline = time.monotonic() + STOP_SECONDS
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(STOP_SECONDS)
-            return
+        while time.monotonic() < deadline:
+            if not _any_left(child.pid):
+                return
+            time.sleep(0.01)
+
+
+def _any_left(group: int) -> bool:
+    """Tell whether a process of a group still runs; one that ended and waits for its reaper does not."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):  # it has ended meanwhile
+            continue
+        if its_group == str(group) and state not in "ZX":
+            return True
+    return False
 
 
 class Background:
