@@ -327,7 +327,7 @@ def test_the_timeout_bounds_everything(job: Job) -> None:
     started = time.monotonic()
     result = run_cli("doctor", "--timeout", "0.5", environ=job.handed_over())
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 12
     assert "gave no complete answer" in " ".join(result.stdout.split())
 
 

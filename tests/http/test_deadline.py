@@ -44,7 +44,7 @@ def test_a_peer_that_drips_does_not_reset_the_clock() -> None:
     ours.close()
     theirs.close()
 
-    assert 0.25 < time.monotonic() - begun < 1
+    assert 0.25 < time.monotonic() - begun < 10  # 200 s, were it one deadline per read
 
 
 def test_a_peer_that_does_not_read_stops_the_sender() -> None:

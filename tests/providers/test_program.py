@@ -81,7 +81,7 @@ def test_a_program_that_hangs_is_stopped_with_all_it_started(program: Program, t
     with pytest.raises(MintUnavailableError, match="did not end") as caught:
         run(environ, seconds=0.5)
 
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
     assert caught.value.hint == "it hangs"
     size = (tmp_path / "alive").stat().st_size
     time.sleep(0.2)
@@ -94,7 +94,7 @@ def test_a_program_that_leaves_a_child_behind_does_not_delay_us(program: Program
     finished = run(program("echo token; sleep 20 &"))
 
     assert finished.output == b"token\n"
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
 
 
 def test_endless_output_is_cut(program: Program) -> None:
