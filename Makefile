@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -64,6 +64,8 @@ $(OPENID_CLIENT): tests/journeys/openid_client/package-lock.json requirements/no
 	@touch $@
 env-ci-files:
 	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
+env-docs:
+	@$(ENSURE) .venvs/docs requirements/docs.txt
 # The peers of the benchmarks. Without npm one of them is left out, and the output says so.
 NODE_PEER := .venvs/oidc-provider/node_modules
 env-bench: $(if $(shell command -v npm),$(NODE_PEER))
@@ -109,6 +111,14 @@ fmt: env-dev ## format the code and mend what the linter can
 .PHONY: journeys
 journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
+
+.PHONY: docs
+docs: env-dev env-docs ## the documentation as a site, in build/site; fails on a dead link or a page that is not up to date
+	@$(BIN)/python -m scripts.docs --check
+	@rm -rf build/site
+	@.venvs/docs/bin/sphinx-build -W --keep-going -q -j auto -b html -d build/site-cache docs build/site
+	@$(BIN)/python -m scripts.docs.links build/site
+	@echo "the site is in build/site/index.html"
 
 .PHONY: screenshots
 screenshots: env-dev ## pictures of every web page, light and dark, phone and wide, in build/screenshots

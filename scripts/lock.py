@@ -29,6 +29,7 @@ LOCKS = {
     "requirements/clients.txt": ("--group", "clients"),
     "requirements/node.txt": ("--group", "node"),
     "requirements/ci-files.txt": ("--group", "ci-files"),
+    "requirements/docs.txt": ("--group", "docs"),
     "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),
 }
 ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links")

@@ -68,13 +68,6 @@ def test_the_commands_of_a_page_can_be_parsed(page: Path, capsys: pytest.Capture
             assert isinstance(parsed, argparse.Namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """A link to a file that is not there helps nobody."""
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)[^)]*\)", page.read_text()):
-        assert (page.parent / target).exists(), target
-
-
 def test_the_readme_names_the_two_commands() -> None:
     """A newcomer needs `make demo` and `make test`, and nothing else."""
     readme = (ROOT / "README.md").read_text()

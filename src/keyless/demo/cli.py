@@ -19,13 +19,7 @@ from keyless.demo.story import Observer, Story
 from keyless.errors import ConfigurationError
 
 
-def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
-    """Run the verb and return its exit code: 0 only if every step did what it should.
-
-    Args:
-        argv: The verb's arguments.
-        observer: See `run_demo`.
-    """
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keyless demo",
         description="Play a CI job that publishes a model and a dataset without a stored secret, on this machine: a "
@@ -36,6 +30,17 @@ def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the folder with everything that was made")
     parser.add_argument("--serve", action="store_true", help="then go on serving until Ctrl-C, to play by hand")
     parser.add_argument("--json", action="store_true", help="print a summary for programs instead of the story")
+    return parser
+
+
+def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
+    """Run the verb and return its exit code: 0 only if every step did what it should.
+
+    Args:
+        argv: The verb's arguments.
+        observer: See `run_demo`.
+    """
+    parser = _parser()
     options = parser.parse_args(list(argv))
     if options.json and options.serve:
         parser.error("--json and --serve contradict each other")
