@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs env-dist
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -62,6 +62,9 @@ $(OPENID_CLIENT): tests/journeys/openid_client/package-lock.json requirements/no
 	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/openid_client/package.json $(@D)
 	@PATH="$(NODE):$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
+env-dist:
+	@$(ENSURE) .venvs/dist requirements/dist.txt
+	@$(ENSURE) .venvs/smoke requirements/demo.txt
 env-ci-files:
 	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
 env-docs:
@@ -94,13 +97,14 @@ test: check ## everything that gates: lint, types, layers, all tests, the wheel 
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 .PHONY: check
-check: env-dev env-ci-files ## lint, formatting, types, import layers; the action that other workflows use
+check: env-dev env-ci-files ## lint, formatting, types, import layers; the workflow and the action
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	.venvs/ci-files/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
-	.venvs/ci-files/bin/zizmor --offline --pedantic --quiet action.yml
+	.venvs/ci-files/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venvs/ci-files/bin/zizmor --offline --pedantic --quiet action.yml .github/workflows
 	.venvs/ci-files/bin/shellcheck ci/*.sh .ci/run
 
 .PHONY: fmt
@@ -162,6 +166,12 @@ coverage: env-dev ## the tests once more, with the lines and branches they miss
 	@$(BIN)/coverage run -m pytest -q $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+.PHONY: dist
+dist: env-dist ## the sdist and the wheel in dist/: built twice to the same bytes, checked where nothing else is
+	@.venvs/dist/bin/python scripts/dist.py dist $(ARGS)
+	@.venvs/dist/bin/twine --no-color check --strict dist/*
+	@.venvs/dist/bin/python scripts/smoke.py dist .venvs/smoke
 
 .PHONY: lock
 lock: env-dev ## write requirements/*.txt anew; ARGS=--upgrade takes newer releases

@@ -28,6 +28,7 @@ LOCKS = {
     "requirements/pypi-tools.txt": ("--group", "pypi-tools"),
     "requirements/clients.txt": ("--group", "clients"),
     "requirements/node.txt": ("--group", "node"),
+    "requirements/dist.txt": ("--group", "dist"),
     "requirements/ci-files.txt": ("--group", "ci-files"),
     "requirements/docs.txt": ("--group", "docs"),
     "bench/requirements.txt": ("bench/requirements.in", "--constraint", "requirements/demo.txt"),
