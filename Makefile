@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs env-dist
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs env-dist env-pages
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -65,6 +65,14 @@ $(OPENID_CLIENT): tests/journeys/openid_client/package-lock.json requirements/no
 env-dist:
 	@$(ENSURE) .venvs/dist requirements/dist.txt
 	@$(ENSURE) .venvs/smoke requirements/demo.txt
+# The provider that people sign in with in the pages' journey.
+IDENTITY_PROVIDER := .venvs/identity-provider/node_modules
+env-pages: $(IDENTITY_PROVIDER)
+$(IDENTITY_PROVIDER): tests/journeys/identity_provider/package-lock.json requirements/node.txt
+	@$(ENSURE) .venvs/node requirements/node.txt
+	@echo "installing $<"; mkdir -p $(@D); cp $< tests/journeys/identity_provider/package.json $(@D)
+	@PATH="$(NODE):$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 env-ci-files:
 	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
 env-docs:
@@ -113,7 +121,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis ## whole CI jobs with real, unmodified clients
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-pages ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: docs
@@ -125,7 +133,7 @@ docs: env-dev env-docs ## the documentation as a site, in build/site; fails on a
 	@echo "the site is in build/site/index.html"
 
 .PHONY: screenshots
-screenshots: env-dev ## pictures of every web page, light and dark, phone and wide, in build/screenshots
+screenshots: env-dev env-pages ## pictures of every web page, light and dark, phone and wide, in build/screenshots
 	@KEYLESS_TEST_SCREENSHOTS=build/screenshots $(PYTEST) -o timeout=180 -m journey -k everybody tests/journeys/test_pages.py $(ARGS)
 
 .PHONY: journeys-newest

@@ -19,7 +19,10 @@ SERVER = ("pyproject.toml", "--extra", "server")
 LOCKS = {
     # lock file: what goes in; the later ones agree with the earlier ones they name
     "requirements/demo.txt": (*SERVER, "--group", "build"),
-    "requirements/dev.txt": (*SERVER, "--extra", "postgres", "--group", "dev", "--constraint", "requirements/demo.txt"),
+    "requirements/dev.txt": (
+        *(*SERVER, "--extra", "postgres", "--extra", "login", "--group", "dev"),
+        *("--constraint", "requirements/demo.txt"),
+    ),
     "requirements/schemathesis.txt": ("--group", "schemathesis"),
     "requirements/hf-2.4.0.txt": ("--group", "hf-2.4.0"),
     "requirements/hf-1.19.0.txt": ("--group", "hf-1.19.0"),

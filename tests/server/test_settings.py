@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from keyless.errors import ConfigurationError
+from keyless.http.guarded import GuardedFetcher
 from keyless.server.settings import check_public_url, is_loopback, load_settings, load_store_settings
+from keyless.server.sign_in.provider import IdentityProvider
 
 GOOD = 'public_url = "https://hub.example.org"\n'
 
@@ -120,6 +123,75 @@ def test_fixed_audiences_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KEYLESS_FIXED_AUDIENCES", '{"https://a.example": "b"}')
 
     assert load_settings(write(tmp_path, GOOD)).fixed_audiences == {"https://a.example": "b"}
+
+
+LOGIN = """
+[login]
+issuer = "https://login.example.org"
+client_id = "keyless"
+client_secret_file = "login.secret"
+roles_claim = "groups"
+roles = { ml = ["owner:acme"], all = ["auditor", "viewer:labs"] }
+"""
+
+
+def test_the_identity_providers_secret_lies_beside_the_settings(tmp_path: Path) -> None:
+    """A path in a table is meant from the file's place as well."""
+    login = load_settings(write(tmp_path, GOOD + LOGIN)).login
+
+    assert login is not None
+    assert login.client_secret_file == tmp_path / "login.secret"
+    assert (login.scopes, login.algorithms, login.network) == (("openid", "profile"), ("RS256",), "public")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"owner:acme"', '"owner"'),
+        ('"owner:acme"', '"owner:a/b"'),
+        ('"owner:acme"', '"admin:acme"'),
+        ('"owner:acme"', '"root"'),
+        ("client_id", 'algorithms = ["HS256"]\nclient_id'),
+        ("client_id", 'algorithms = ["none"]\nclient_id'),
+        ("client_id", 'scopes = ["profile"]\nclient_id'),
+        ("client_id", 'client_secret = "in the file"\nclient_id'),
+        ('"keyless"', '"key less"'),
+        ("roles_claim", "role_claim"),
+    ],
+)
+def test_an_identity_provider_that_cannot_be_meant(tmp_path: Path, old: str, new: str) -> None:
+    """D13: a role that is none, a signature that proves nothing, or a slip of the pen stops the start."""
+    with pytest.raises(ConfigurationError, match="login"):
+        load_settings(write(tmp_path, GOOD + LOGIN.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("pages", "old", "new", "mode", "words"),
+    [
+        ("", "", "", 0o600, "pages_url"),
+        ('pages_url = "https://trust.example.org"\n', "", "", 0o644, "chmod 600"),
+        ('pages_url = "https://trust.example.org"\n', "login.secret", "no.such", 0o600, "no.such"),
+        ('pages_url = "https://trust.example.org"\n', "https://login", "http://login", 0o600, "login"),
+        ('pages_url = "https://trust.example.org"\n', "client_id", 'network = "moon"\nclient_id', 0o600, "moon"),
+        ('pages_url = "https://trust.example.org"\n', "", "", 0o600, ""),
+    ],
+)
+def test_an_identity_provider_is_checked_at_the_start(
+    tmp_path: Path, pages: str, old: str, new: str, mode: int, words: str
+) -> None:
+    """S02, S04: its address, its network and the secret's file; not when the first person wants to sign in."""
+    secret = tmp_path / "login.secret"
+    secret.write_text("s3cret\n")
+    secret.chmod(mode)
+    settings = load_settings(write(tmp_path, pages + GOOD + LOGIN.replace(old, new, 1)))
+    if not words:
+        found = IdentityProvider.of(settings, GuardedFetcher(), clock=time.time, monotonic=time.monotonic)
+        assert found is not None
+        assert found.name == "login.example.org"
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        IdentityProvider.of(settings, GuardedFetcher(), clock=time.time, monotonic=time.monotonic)
+    assert words in f"{caught.value} {caught.value.hint}"
 
 
 def test_a_variable_that_nearly_is_a_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: Sequence[str] = ()  # all that are set, which a mapping cannot hold
 
     @property
     def json(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ async def request(
         start["status"],
         {name.decode(): value.decode() for name, value in start["headers"]},
         b"".join(message.get("body", b"") for message in rest),
+        tuple(value.decode() for name, value in start["headers"] if name == b"set-cookie"),
     )
 
 

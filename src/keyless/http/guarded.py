@@ -29,6 +29,7 @@ CONNECT_SECONDS: Final = 2.0  # K07
 TOTAL_SECONDS: Final = 5.0  # K07
 MAX_BYTES: Final = 100 * 1024  # K08; not lower: a real key set was larger than 50 KB (GluuFederation/flex#969)
 MAX_URL_CHARS: Final = 2048
+_FORM_STATUSES: Final = frozenset({200, 400, 401})
 _FRAMING_BYTES: Final = 64 * 1024  # status line, headers and the sizes of chunks
 _MAX_ADDRESSES: Final = 32  # a name with more answers is not an issuer's
 
@@ -85,13 +86,23 @@ class Fetched:
 
     `body` is `None` when the server said that nothing changed (304). `max_age_seconds` is what is left of the
     answer's `Cache-Control` lifetime, `None` when it named none. `date` is the server's clock (unix seconds) when it
-    answered, `None` when it did not say.
+    answered, `None` when it did not say. `status` is another than 200 only where a form may be answered so.
     """
 
     body: bytes | None
     etag: str | None = None
     max_age_seconds: int | None = None
     date: float | None = None
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What goes out with a POST, and with which statuses the answer is read; with none, 2xx is enough."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    read: frozenset[int] = frozenset()
 
 
 def _refuse(message: str, *, hint: str | None = None) -> NoReturn:
@@ -208,7 +219,32 @@ class GuardedFetcher:
         Raises:
             TransportError: As `fetch`; also for any answer that is not 2xx.
         """
-        self._call(url, network, None, port, MAX_BYTES, sent=(body, headers))
+        self._call(url, network, None, port, MAX_BYTES, sent=_Sent(body, headers))
+
+    def submit(
+        self,
+        url: str,
+        form: bytes,
+        *,
+        network: AllowedNetwork,
+        port: int,
+        headers: Mapping[str, str],
+    ) -> Fetched:
+        """Send a form to a place that the operator named, under the same rules, and read what it answers.
+
+        Args:
+            url: As in `fetch`.
+            form: The fields, URL-encoded.
+            network: Which addresses the operator allowed.
+            port: The port of the operator's own record.
+            headers: Further ones, of ours.
+
+        Raises:
+            TransportError: As `fetch`; also for any answer but 200, 400 and 401, which OAuth defines (RFC 6749 section
+                5.2).
+        """
+        typed = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+        return self._call(url, network, None, port, MAX_BYTES, sent=_Sent(form, typed, _FORM_STATUSES))
 
     def _call(
         self,
@@ -219,7 +255,7 @@ class GuardedFetcher:
         max_bytes: int,
         *,
         etag: str | None = None,
-        sent: tuple[bytes, Mapping[str, str]] | None = None,
+        sent: _Sent | None = None,
     ) -> Fetched:
         try:
             parsed = parse_url(url)
@@ -327,7 +363,7 @@ class GuardedFetcher:
         total: Deadline,
         etag: str | None,
         max_bytes: int,
-        sent: tuple[bytes, Mapping[str, str]] | None,
+        sent: _Sent | None,
     ) -> Fetched:
         # The connection object is only a writer and parser of HTTP: it is given its socket and never opens one.
         connection = http.client.HTTPConnection(url.host, url.port)
@@ -349,15 +385,15 @@ class GuardedFetcher:
         if sent is None:
             connection.endheaders()
         else:
-            body_sent, headers = sent
-            for name, value in {"Content-Type": "application/json", **headers}.items():
+            for name, value in {"Content-Type": "application/json", **sent.headers}.items():
                 connection.putheader(name, value)
-            connection.putheader("Content-Length", str(len(body_sent)))
-            connection.endheaders(body_sent)
+            connection.putheader("Content-Length", str(len(sent.body)))
+            connection.endheaders(sent.body)
         response = connection.getresponse()
-        if sent is not None and 200 <= response.status < 300:
+        if sent is not None and not sent.read and 200 <= response.status < 300:
             return _fetched(response, None)
-        self._check_status(response, url, conditional=etag is not None)
+        if sent is None or response.status not in sent.read:
+            self._check_status(response, url, conditional=etag is not None)
         body = None if response.status == 304 else self._read(response, url, max_bytes)
         return _fetched(response, body)
 
@@ -396,6 +432,7 @@ def _fetched(response: http.client.HTTPResponse, body: bytes | None) -> Fetched:
         max_age_seconds=_max_age_seconds(response.getheader("Cache-Control"), age),
         # A copy from a cache on the way carries the time at which it was made (RFC 9111 section 5.1).
         date=None if date is None else date + age,
+        status=response.status,
     )
 
 

@@ -54,6 +54,7 @@ from keyless.server.services.trusted_clock import TrustedClock
 from keyless.server.services.verification import IdTokenVerification
 from keyless.server.services.webhook import Webhook
 from keyless.server.settings import Settings
+from keyless.server.sign_in.provider import IdentityProvider
 from keyless.server.store import open_store
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class TokenService:
         self._policy: PolicyDirectory | None = None
         self._policy_problem: str | None = None
         self._administration: Administration | None = None
+        self._provider = IdentityProvider.of(settings, GuardedFetcher(), clock=clock, monotonic=monotonic)
         self.store = open_store(settings.database, clock=clock)
         self.signing_keys = SigningKeys.open(self.store, settings)
         self.store.ensure_default_resource_server(settings.public_url, settings.token_profile)
@@ -328,6 +330,7 @@ class TokenService:
                 public_url=self.settings.public_url,
                 registries={n: (door.url, terms_of(n, find_door(n), door).audiences[0]) for n, door in doors},
                 secure=(self.settings.pages_url or "").startswith("https://"),
+                provider=self._provider,
                 clock=self._clock,
             )
         )

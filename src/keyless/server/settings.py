@@ -27,9 +27,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from keyless.errors import ConfigurationError
+from keyless.errors import ConfigurationError, Error
+from keyless.jose.algorithms import ALGORITHMS
 from keyless.secret import Secret
 from keyless.server.database_url import PostgresUrl, parse_location
+from keyless.server.people.role_claim import parse_role_word
 
 PREFIX: Final = "KEYLESS_"
 _PATHS: Final = (
@@ -99,6 +101,57 @@ class DoorSettings(BaseModel):
         return value
 
 
+class LoginSettings(BaseModel):
+    """Hold what an operator says about the identity provider that people sign in with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: str = Field(description="The provider's issuer URL, exactly as its discovery document spells it.")
+    client_id: str = Field(min_length=1, max_length=255, description="What it knows us by.")
+    client_secret_file: Path = Field(description="Private file with our secret there.")
+    name: str = Field(default="", max_length=60, description="What the button calls it; else its host name.")
+    scopes: tuple[str, ...] = Field(default=("openid", "profile"), description="Asked for; `openid` is among them.")
+    algorithms: tuple[str, ...] = Field(default=("RS256",), description="With which its id tokens may be signed.")
+    network: str = Field(default="public", description="Where it is: public, loopback, private=CIDR or proxy=URL,HOST.")
+    name_claim: str = Field(default="preferred_username", description="What the audit calls somebody who is new.")
+    roles_claim: str = Field(description="The claim of the id token whose values give roles.")
+    roles: dict[str, tuple[str, ...]] = Field(
+        description="Its values -> admin, auditor, owner:NAMESPACE, viewer:NAMESPACE; whoever has none is refused."
+    )
+
+    @field_validator("client_id")
+    @classmethod
+    def _client_id(cls, value: str) -> str:
+        if not _is_audience(value):
+            raise ValueError("must be plain ASCII without spaces")
+        return value
+
+    @field_validator("scopes")
+    @classmethod
+    def _scopes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in value or not all(map(_is_audience, value)):
+            raise ValueError("must hold openid, and words without spaces")
+        return value
+
+    @field_validator("algorithms")
+    @classmethod
+    def _algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or set(value) - ALGORITHMS:
+            raise ValueError(f"must be some of {', '.join(sorted(ALGORITHMS))}")
+        return value
+
+    @field_validator("roles")
+    @classmethod
+    def _roles(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for words in value.values():
+            for word in words:
+                try:
+                    parse_role_word(word)
+                except Error as error:
+                    raise ValueError(f"{error} {error.hint or ''}".strip()) from None
+        return value
+
+
 class StoreSettings(BaseSettings):
     """Hold all settings, `public_url` possibly unset: enough for commands that work on the store alone."""
 
@@ -124,6 +177,7 @@ class StoreSettings(BaseSettings):
     pages_url: str | None = Field(
         default=None, description="Where people reach the web pages; with https their cookie goes over TLS only."
     )
+    login: LoginSettings | None = Field(default=None, description="Where people sign in to the web pages.")
     key_encryption_key: SecretText | None = Field(
         default=None, description="32 bytes in base64 that encrypt the signing keys. Environment only."
     )
@@ -304,6 +358,9 @@ def _read_file(config: Path) -> dict[str, Any]:
     for name in _PATHS:
         if isinstance(values.get(name), str) and "://" not in values[name]:
             values[name] = str(config.absolute().parent / values[name])
+    login = values.get("login")
+    if isinstance(login, dict) and isinstance(secret := login.get("client_secret_file"), str):
+        login["client_secret_file"] = str(config.absolute().parent / secret)
     return values
 
 

@@ -37,8 +37,8 @@ NEXT_REVISION: Final = '''"""A column more, as a next release would add one."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
@@ -231,7 +231,7 @@ def upgrade(stage: Stage) -> None:
     (store / "migrations" / "versions" / "0011_next.py").write_text(NEXT_REVISION)
     schema = (store / "schema.py").read_text()
     assert 'SCHEMA_VERSION: Final = "0010"' in schema
-    (store / "schema.py").write_text(schema.replace('SCHEMA_VERSION: Final = "0010"', 'SCHEMA_VERSION: Final = "0011"'))
+    (store / "schema.py").write_text(schema.replace('SCHEMA_VERSION: Final = "0011"', 'SCHEMA_VERSION: Final = "0012"'))
     for share, replica in zip((0.2, 0.45, 0.7), stage.replicas, strict=True):
         stage.load.wait_for(share)
         replica.end(signal.SIGTERM)

@@ -112,12 +112,12 @@ def test_a_release_goes_on_beside_a_newer_one_that_only_added(
     if engine == "postgresql":
         location = postgres.create(template="migrated")
     world = World(location)
-    world.change("UPDATE alembic_version SET version_num = '0011'")
+    world.change("UPDATE alembic_version SET version_num = '0012'")
     world.change("ALTER TABLE token ADD COLUMN something_new TEXT")
 
     with open_store(location) as store:
         assert store.commit([world.grant()])[0].verdict is Verdict.GRANTED
-    world.change("UPDATE meta SET value = 11 WHERE key = 'oldest_schema'")
+    world.change("UPDATE meta SET value = 12 WHERE key = 'oldest_schema'")
     with pytest.raises(ConfigurationError, match="newer"):
         open_store(location)
     world.close()

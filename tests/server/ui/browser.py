@@ -20,10 +20,15 @@ class Browser:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.cookie = ""
+        self.attempt = ""  # the cookie of a sign-in that is under way
 
     def get(self, path: str, /, **query: str) -> Answer:
         """Open a page."""
-        return self._send("GET", path, query=urlencode(query), headers={"Host": HOST})
+        return self.follow(path, {}, **query)
+
+    def follow(self, path: str, headers: Mapping[str, str], /, **query: str) -> Answer:
+        """Follow a link with the headers that tell where it was."""
+        return self._send("GET", path, query=urlencode(query), headers={"Host": HOST, **headers})
 
     def post(self, path: str, /, **fields: str) -> Answer:
         """Send a form from a page of ours."""
@@ -40,11 +45,17 @@ class Browser:
         return self.post("/sign-in", code=code, name=name, next=to)
 
     def _send(self, method: str, path: str, *, query: str = "", body: bytes = b"", headers: dict[str, str]) -> Answer:
-        if self.cookie:
-            headers = {**headers, "Cookie": f"keyless_session={self.cookie}"}
+        sent = {"keyless_session": self.cookie, "keyless_sign_in": self.attempt}
+        if line := "; ".join(f"{name}={value}" for name, value in sent.items() if value):
+            headers = {**headers, "Cookie": line}
         answer = ask(self.service.app.inside, method, f"/ui{path}", body=body, query=query, headers=headers)
-        if (line := answer.headers.get("set-cookie")) is not None:
-            self.cookie = line.partition("=")[2].partition(";")[0]
+        for line in answer.cookies:
+            name, _, value = line.partition(";")[0].partition("=")
+            if name == "keyless_session":
+                self.cookie = value
+            else:
+                assert name == "keyless_sign_in"
+                self.attempt = value
         return answer
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keyless.server.database_url import DatabaseLocation
 from keyless.server.people.principal import PrincipalKind, Role, RoleGrant
 from keyless.server.store.admin import People
-from keyless.testing import FakeIssuer
+from keyless.testing import Clock, FakeIssuer
 from tests.server.service import Service
-from tests.server.ui.browser import Browser
+from tests.server.ui.browser import HOST, Browser
+from tests.server.ui.provider import CLIENT, SECRET, FakeProvider, Ways
 
 
 @pytest.fixture
@@ -64,6 +67,55 @@ def registry_service(tmp_path: Path, first_start: Path, issuer: FakeIssuer) -> I
     directory = tmp_path / "with-registry"
     shutil.copytree(first_start, directory)
     made = Service(directory, issuer, doors={"pypi": {"url": "https://pypi.example.org"}})
+    yield made
+    made.administration.close()
+    made.app.close()
+
+
+@pytest.fixture(scope="session")
+def provider_process() -> Iterator[FakeProvider]:
+    """Return one identity provider for all: its keys take long to make."""
+    with FakeProvider(clock=Clock()) as running:
+        yield running
+
+
+@pytest.fixture
+def provider(provider_process: FakeProvider) -> FakeProvider:
+    """Return the identity provider, well again."""
+    provider_process.ways = Ways()
+    provider_process.clock = Clock()
+    provider_process.behave()
+    provider_process.requests.clear()
+    return provider_process
+
+
+@pytest.fixture
+def sso(
+    location: DatabaseLocation, tmp_path: Path, first_start: Path, issuer: FakeIssuer, provider: FakeProvider
+) -> Iterator[Service]:
+    """Return a service whose people sign in at the provider."""
+    directory = tmp_path / "with-provider"
+    shutil.copytree(first_start, directory)
+    secret = directory / "login.secret"
+    secret.touch(0o600)
+    secret.write_text(f"{SECRET}\n")
+    login = {
+        "issuer": provider.url,
+        "client_id": CLIENT,
+        "client_secret_file": secret,
+        "name": "Acme",
+        "network": "loopback",
+        "roles_claim": "groups",
+        "roles": {
+            "platform": ["admin"],
+            "ml": ["owner:acme", "viewer:labs"],
+            "audit": ["auditor"],
+        },
+    }
+    changes: dict[str, Any] = {} if isinstance(location, Path) else {"database": location}
+    made = Service(directory, issuer, pages_url=f"http://{HOST}", login=login, **changes)
+    made.add_publisher()
+    provider.clock = made.clock
     yield made
     made.administration.close()
     made.app.close()

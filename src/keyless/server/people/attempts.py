@@ -24,10 +24,12 @@ class FailedAttempts:
 
     Args:
         clock: Unix seconds.
+        per_address: How many of one address.
     """
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], per_address: int = FAILURES_PER_ADDRESS) -> None:
         self._clock = clock
+        self._per_address = per_address
         self._lock = threading.Lock()
         self._window = 0
         self._failures: Counter[str] = Counter()  # bounded by FAILURES_OF_ALL
@@ -41,10 +43,10 @@ class FailedAttempts:
         """
         with self._lock:
             now = self._turn()
-            if self._failures[group_of(address)] < FAILURES_PER_ADDRESS and self._all < FAILURES_OF_ALL:
+            if self._failures[group_of(address)] < self._per_address and self._all < FAILURES_OF_ALL:
                 return
         raise RateLimitedError(
-            f"too many failed attempts; {FAILURES_PER_ADDRESS} a minute are allowed",
+            f"too many failed attempts; {self._per_address} a minute are allowed",
             retry_after=(self._window + 1) * WINDOW_SECONDS - now,
         )
 

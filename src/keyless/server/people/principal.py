@@ -38,7 +38,10 @@ class RoleGrant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One who may sign in. `version` grows with every change; times are Unix seconds."""
+    """One who may sign in. `version` grows with every change; times are Unix seconds.
+
+    `provider` is the issuer at which somebody signs in whose roles come from there; `None` for all others.
+    """
 
     id: str
     name: str
@@ -48,6 +51,7 @@ class Principal:
     roles: tuple[RoleGrant, ...]
     created_by: str
     created_at: int
+    provider: str | None = None
 
     @property
     def actor(self) -> str:

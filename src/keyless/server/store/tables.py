@@ -483,3 +483,18 @@ web_session = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+# An attempt to sign in at an identity provider: of the browser's secret only the hash, and what to do afterwards.
+web_sign_in = Table(
+    "web_sign_in",
+    metadata,
+    Column("secret_hash", LargeBinary, primary_key=True, nullable=False),
+    Column("principal_id", Text, ForeignKey("principal.id", ondelete="CASCADE"), nullable=True),  # who is to prove it
+    Column("after", Text, nullable=False),  # the page to go on with
+    Column("created_at", Number, nullable=False),
+    Column("expires_at", Number, nullable=False),
+    Index(None, "principal_id"),
+    Index(None, "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

@@ -15,17 +15,30 @@ from keyless.errors import Error, RateLimitedError, UnavailableError
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, read_body
 from keyless.server.people.attempts import FailedAttempts
 from keyless.server.services.trail import Caller
+from keyless.server.sign_in.provider import IdentityProvider
 from keyless.server.store import Store
 from keyless.server.store.admin import Administration, web_sessions
 from keyless.server.store.admin.web_sessions import WebSession
 from keyless.server.ui import cookie
 from keyless.server.ui.assets import ASSETS
 from keyless.server.ui.pages import attempts, audit, dashboard, issuers, keys, people, publishers, resources, tokens
+from keyless.server.ui.pages.provider_sign_in import ProviderSignIn
 from keyless.server.ui.pages.sign_in import SignIn
 from keyless.server.ui.render import POLICY, Renderer
-from keyless.server.ui.visit import MAX_FORM_BYTES, Answer, Download, Html, PageError, See, SignInRequiredError, Visit
+from keyless.server.ui.visit import (
+    MAX_FORM_BYTES,
+    Answer,
+    Download,
+    Html,
+    Leave,
+    PageError,
+    See,
+    SignInRequiredError,
+    Visit,
+)
 
 ROOT: Final = "/ui"
+BEGUN_PER_ADDRESS: Final = 120  # sign-ins at a provider begun in a minute; a whole company may be behind one proxy
 Handler = Callable[[Visit], Answer]
 _log = logging.getLogger("keyless.server")
 
@@ -48,6 +61,7 @@ class Parts:
         public_url: Of the service, for the files that it tells people to write.
         registries: URL and audience of each package registry, by the type of what it holds.
         secure: People reach the pages by https.
+        provider: That people sign in with, or `None`.
         clock: Unix seconds.
     """
 
@@ -56,14 +70,20 @@ class Parts:
     public_url: str
     registries: Mapping[str, tuple[str, str]]
     secure: bool
+    provider: IdentityProvider | None
     clock: Callable[[], float]
 
 
 def create_ui(parts: Parts) -> Door:
     """Return the pages, to be mounted at `ROOT` of the inside listener."""
-    renderer = Renderer(ROOT)
-    sign_in = SignIn(FailedAttempts(clock=parts.clock), root=ROOT, secure=parts.secure)
+    provider = parts.provider
+    renderer = Renderer(ROOT, provider=None if provider is None else provider.name)
+    failed = FailedAttempts(clock=parts.clock)
+    sign_in = SignIn(failed, root=ROOT, secure=parts.secure, has_provider=provider is not None)
     table: dict[str, Mapping[str, Handler]] = {"/": {"GET": dashboard.show}}
+    if provider is not None:
+        begun = FailedAttempts(clock=parts.clock, per_address=BEGUN_PER_ADDRESS)
+        table.update(ProviderSignIn(provider, failed, begun, root=ROOT, secure=parts.secure).pages())
     for pages in (
         sign_in.pages(),
         resources.PAGES,
@@ -132,7 +152,7 @@ class _Page:
         return self._written(answer, session)
 
     def _session(self, headers: Mapping[str, str], caller: Caller) -> WebSession | None:
-        text = cookie.read(headers.get("cookie", ""))
+        text = cookie.read(headers.get("cookie", ""), cookie.NAME)
         if not text:
             return None
         administration = self._parts.administration
@@ -172,6 +192,7 @@ class _Page:
             query=_pairs(scope["query_string"]),
             form=_pairs(body) if body else {},
             url=url,
+            headers=headers,
             caller=caller,
             session=session,
             store=self._parts.store,
@@ -190,8 +211,9 @@ class _Page:
             ]
             return 200, headers, answer.body
         headers += [(b"set-cookie", line.encode("ascii")) for line in answer.cookies]
-        if isinstance(answer, See):
-            return 303, [*headers, (b"location", (ROOT + answer.path).encode("ascii")), (b"content-length", b"0")], b""
+        if isinstance(answer, See | Leave):
+            place = answer.url if isinstance(answer, Leave) else ROOT + answer.path
+            return 303, [*headers, (b"location", place.encode("ascii")), (b"content-length", b"0")], b""
         values = {
             "person": None if session is None else session.person.principal,
             "reader": None if session is None else session.person,

@@ -1,41 +1,51 @@
-"""The one cookie of the pages, and the check that a form comes from a page of ours."""
+"""The cookies of the pages, and the check that a form comes from a page of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
 from keyless.secret import Secret
-from keyless.server.store.admin.web_sessions import SESSION_SECONDS
 
 NAME: Final = "keyless_session"
+ATTEMPT: Final = "keyless_sign_in"
 MAX_COOKIE_CHARS: Final = 8192
 
 
-def read(header: str) -> str:
-    """Return the session's cookie out of a `Cookie` header, or an empty text."""
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """Say how one cookie is set: not for scripts, not across sites, and only over TLS where we are behind it."""
+
+    name: str
+    path: str
+    seconds: int
+    secure: bool
+
+    def write(self, value: Secret) -> str:
+        """Return the header that sets it."""
+        return self._line(value.reveal(), self.seconds)
+
+    def forget(self) -> str:
+        """Return the header that deletes it."""
+        return self._line("", 0)
+
+    def _line(self, value: str, seconds: int) -> str:
+        secure = "; Secure" if self.secure else ""
+        return f"{self.name}={value}; Path={self.path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+
+
+def read(header: str, name: str) -> str:
+    """Return a cookie out of a `Cookie` header, or an empty text."""
     if len(header) > MAX_COOKIE_CHARS:
         return ""
     try:
-        found = SimpleCookie(header).get(NAME)
+        found = SimpleCookie(header).get(name)
     except CookieError:
         return ""
     return "" if found is None else found.value
-
-
-def write(cookie: Secret, *, root: str, secure: bool) -> str:
-    """Return the header that sets it: not for scripts, not across sites, and only over TLS where we are behind it."""
-    return (
-        f"{NAME}={cookie.reveal()}; Path={root}; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Lax"
-        f"{'; Secure' if secure else ''}"
-    )
-
-
-def forget(*, root: str, secure: bool) -> str:
-    """Return the header that deletes it."""
-    return f"{NAME}=; Path={root}; Max-Age=0; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
 
 
 def is_ours(headers: Mapping[str, str]) -> bool:

@@ -25,9 +25,10 @@ class Renderer:
 
     Args:
         root: Path that the pages begin with, for example `/ui`.
+        provider: What the identity provider is called, or `None`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, provider: str | None) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("keyless.server.ui"),
             autoescape=True,
@@ -35,7 +36,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(root=root, htmx=HTMX, style=STYLE, icon=ICON, version=__version__)
+        self._environment.globals.update(
+            root=root, provider=provider, htmx=HTMX, style=STYLE, icon=ICON, version=__version__
+        )
         self._environment.filters.update(
             moment=moment, ago=ago, segment=segment, safe_url=safe_url, shown=shown, capitalize_first=capitalize_first
         )

@@ -57,6 +57,14 @@ class See:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Send the browser to the identity provider; no page of ours says where that is, but the operator's settings."""
+
+    url: str
+    cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Download:
     """Hand over a file."""
 
@@ -65,7 +73,7 @@ class Download:
     body: bytes
 
 
-Answer = Html | See | Download
+Answer = Html | See | Leave | Download
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class Visit:
         query: Of its URL.
         form: What was sent; the last value of each field.
         url: Path and query, to come back to.
+        headers: By their lower-case names.
         caller: Address and user agent.
         session: The browser's, or `None`.
         store: To read tokens, keys and the audit.
@@ -88,6 +97,7 @@ class Visit:
     query: Mapping[str, str]
     form: Mapping[str, str]
     url: str
+    headers: Mapping[str, str]
     caller: Caller
     session: WebSession | None
     store: Store

@@ -26,8 +26,15 @@ class UnknownPrincipalError(ConfigurationError):
     code = "principal_unknown"
 
 
-def add(change: Change, name: str, kind: PrincipalKind, roles: Iterable[RoleGrant]) -> Principal:
-    """Add a principal.
+def add(
+    change: Change,
+    name: str,
+    kind: PrincipalKind,
+    roles: Iterable[RoleGrant],
+    *,
+    identity: tuple[str, str] | None = None,
+) -> Principal:
+    """Add a principal; `identity` is issuer and subject of somebody who signs in at an identity provider.
 
     Raises:
         ConfigurationError: The name or a role cannot be, or somebody has that name.
@@ -47,17 +54,27 @@ def add(change: Change, name: str, kind: PrincipalKind, roles: Iterable[RoleGran
             kind=kind.value,
             state="active",
             version=1,
+            oidc_issuer=None if identity is None else identity[0],
+            oidc_subject=None if identity is None else identity[1],
             created_by=change.actor,
             created_at=change.at,
         )
     )
     _insert_roles(change, principal_id, wanted)
-    change.note(EventKind.PRINCIPAL_ADDED, principal=name, of_kind=kind.value, roles=words(wanted))
+    change.note(
+        EventKind.PRINCIPAL_ADDED, principal=name, of_kind=kind.value, roles=words(wanted), oidc=list(identity or ())
+    )
     return get(change.connection, name)
 
 
-def set_roles(change: Change, name: str, roles: Iterable[RoleGrant]) -> Principal:
+def set_roles(change: Change, name: str, roles: Iterable[RoleGrant], *, last_admin_may_go: bool = False) -> Principal:
     """Replace the roles of a principal; counts at its next request.
+
+    Args:
+        change: The transaction.
+        name: Whose.
+        roles: The new ones.
+        last_admin_may_go: An identity provider's word counts even then.
 
     Raises:
         ConfigurationError: There is nobody of that name, a role cannot be, or no admin would be left.
@@ -69,8 +86,9 @@ def set_roles(change: Change, name: str, roles: Iterable[RoleGrant]) -> Principa
     change.connection.execute(delete(tables.role).where(tables.role.c.principal_id == found.id))
     _insert_roles(change, found.id, wanted)
     _grow(change, found.id)
-    _keep_an_admin(change, found)
-    change.note(EventKind.PRINCIPAL_CHANGED, principal=name, roles=words(wanted))
+    if not last_admin_may_go:
+        _keep_an_admin(change, found)
+    change.note(EventKind.PRINCIPAL_CHANGED, principal=name, roles=words(wanted) or ["none"])
     return get(change.connection, name)
 
 
@@ -110,6 +128,14 @@ def find(connection: Connection, name: str) -> Principal | None:
     return None if row is None else make(connection, row)
 
 
+def find_identity(connection: Connection, issuer: str, subject: str) -> Principal | None:
+    """Return the person who signs in as this subject at this provider, or `None`."""
+    table = tables.principal
+    query = select(table).where(table.c.oidc_issuer == issuer, table.c.oidc_subject == subject)
+    row = connection.execute(query).first()
+    return None if row is None else make(connection, row)
+
+
 def get(connection: Connection, name: str) -> Principal:
     """Return the principal of this name.
 
@@ -141,6 +167,7 @@ def make(connection: Connection, row: Row[Any]) -> Principal:
         roles=tuple(sorted(RoleGrant(Role(name), namespace) for name, namespace in connection.execute(query))),
         created_by=row.created_by,
         created_at=row.created_at,
+        provider=row.oidc_issuer,
     )
 
 
@@ -204,7 +231,7 @@ def _grow(change: Change, principal_id: str, **values: object) -> None:
 
 
 def _end_everything(change: Change, principal_id: str) -> None:
-    for table in (tables.login, tables.login_code):
+    for table in (tables.login, tables.login_code, tables.web_session):
         change.connection.execute(delete(table).where(table.c.principal_id == principal_id))
 
 

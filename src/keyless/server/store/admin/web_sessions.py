@@ -62,9 +62,24 @@ class SessionRecord:
 
 
 def start(
-    change: Change, principal: Principal, *, how: str, address: str | None, user_agent: str | None
+    change: Change,
+    principal: Principal,
+    *,
+    how: str,
+    address: str | None,
+    user_agent: str | None,
+    proven_at: int | None = None,
 ) -> tuple[Secret, str]:
-    """Start a session for somebody who has just proved who it is; return its cookie and its id."""
+    """Start a session; return its cookie and its id.
+
+    Args:
+        change: The transaction.
+        principal: Whose.
+        how: It was proven, `code` or `oidc`.
+        address: Of the browser.
+        user_agent: Of the browser.
+        proven_at: When, in Unix seconds; `None`: just now.
+    """
     table = tables.web_session
     old = select(table.c.id).where(table.c.expires_at <= change.at).limit(_PURGE_ROWS)
     change.connection.execute(delete(table).where(table.c.id.in_(old)))
@@ -81,7 +96,7 @@ def start(
             secret_hash=_digest(cookie.reveal()),
             how=how,
             created_at=change.at,
-            proven_at=change.at,
+            proven_at=change.at if proven_at is None else min(proven_at, change.at),
             seen_at=change.at,
             expires_at=change.at + SESSION_SECONDS,
             address=address,

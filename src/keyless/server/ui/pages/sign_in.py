@@ -10,6 +10,8 @@ from keyless.server.people.credentials import MAX_TEXT_CHARS
 from keyless.server.store.admin import logins, principals, web_sessions
 from keyless.server.store.admin.logins import LoginRefusedError
 from keyless.server.ui import cookie
+from keyless.server.ui.cookie import Cookie
+from keyless.server.ui.next_page import next_page
 from keyless.server.ui.visit import Answer, Html, See, Visit, not_found
 
 
@@ -20,12 +22,14 @@ class SignIn:
         attempts: Bounds the failures.
         root: Path that the pages begin with.
         secure: The cookie goes over TLS only.
+        has_provider: People can sign in at an identity provider, too.
     """
 
-    def __init__(self, attempts: FailedAttempts, *, root: str, secure: bool) -> None:
+    def __init__(self, attempts: FailedAttempts, *, root: str, secure: bool, has_provider: bool) -> None:
         self._attempts = attempts
+        self._has_provider = has_provider
         self._root = root
-        self._secure = secure
+        self._cookie = Cookie(cookie.NAME, path=root, seconds=web_sessions.SESSION_SECONDS, secure=secure)
 
     def pages(self) -> Mapping[str, Mapping[str, Callable[[Visit], Answer]]]:
         """Return the paths."""
@@ -38,11 +42,11 @@ class SignIn:
 
     def form(self, visit: Visit) -> Answer:
         """Show the form."""
-        return self._form(self._next(visit.query.get("next")), visit)
+        return self._form(next_page(visit.query.get("next"), root=self._root), visit)
 
     def sign_in(self, visit: Visit) -> Answer:
         """Take a code; a session that there was ends, so that nobody can have prepared it (session fixation)."""
-        after = self._next(visit.form.get("next"))
+        after = next_page(visit.form.get("next"), root=self._root)
         code, name = visit.form.get("code", "")[: MAX_TEXT_CHARS + 1], visit.form.get("name", "").strip() or None
         self._attempts.check(visit.caller.address)
         try:
@@ -59,14 +63,15 @@ class SignIn:
             made, _ = web_sessions.start(
                 change, principal, how="code", address=visit.caller.address, user_agent=visit.caller.user_agent
             )
-        return See(after, (cookie.write(made, root=self._root, secure=self._secure),))
+        return See(after, (self._cookie.write(made),))
 
     def sign_out(self, visit: Visit) -> Answer:
         """End the session here and in the store."""
         if visit.session is not None:
             with visit.administration.together() as change:
                 web_sessions.end(change, visit.session.id, principal=visit.person)
-        return See("/sign-in", (cookie.forget(root=self._root, secure=self._secure),))
+        by_provider = visit.session is not None and visit.session.how == "oidc"
+        return See("/signed-out" if by_provider and self._has_provider else "/sign-in", (self._cookie.forget(),))
 
     def sessions(self, visit: Visit) -> Answer:
         """List one's own sessions."""
@@ -82,14 +87,6 @@ class SignIn:
             if not web_sessions.end(change, visit.path["session"], principal=visit.person):
                 raise not_found()
         return See("/sessions")
-
-    def _next(self, wanted: str | None) -> str:
-        """Return where to go after signing in: a page of ours and nothing else (open redirect)."""
-        path = (wanted or "").removeprefix(self._root)
-        plain = path.isascii() and path.isprintable() and " " not in path and "\\" not in path
-        if wanted is None or not wanted.startswith(f"{self._root}/") or path.startswith("//") or not plain:
-            return "/"
-        return "/" if path.startswith(("/sign-", "/sessions/")) else path
 
     def _form(self, after: str, visit: Visit, *, problem: str | None = None, hint: str | None = None) -> Html:
         with visit.administration.reading() as connection:
