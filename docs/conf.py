@@ -21,6 +21,7 @@ PAGES: Final[dict[str, list[str]]] = {
         "publishers",
         "explain",
         "pages",
+        "sign-in",
         "people",
         "policy",
         "issuer-keys",

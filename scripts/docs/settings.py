@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from keyless.secret import Secret
 from keyless.server.database_url import PostgresUrl
-from keyless.server.settings import PREFIX, DoorSettings, Settings
+from keyless.server.settings import PREFIX, DoorSettings, Settings, SignInSettings
 from scripts.docs.text import made_by, table
 
 INTRODUCTION = """\
@@ -32,6 +32,9 @@ def page() -> str:
     lines += table(("setting", "in the environment", "value", "default", ""), _rows(Settings.model_fields, PREFIX))
     lines += ["## A door", "", "One table `[doors.NAME]` for each package registry:", ""]
     rows = _rows(DoorSettings.model_fields, f"{PREFIX}DOORS__NAME__")
+    lines += table(("setting", "in the environment", "value", "default", ""), rows)
+    lines += ["## Signing in", "", "One table `[sign_in]` ([sign in with your identity provider](../sign-in.md)):", ""]
+    rows = _rows(SignInSettings.model_fields, f"{PREFIX}SIGN_IN__")
     lines += table(("setting", "in the environment", "value", "default", ""), rows)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -70,7 +73,7 @@ def _type(kind: Any) -> str:
         return "list of texts"
     if origin is dict:
         return "table"
-    known = {Secret: "text, a secret", PostgresUrl: "URL"}
+    known = {Secret: "text, a secret", PostgresUrl: "URL", SignInSettings: "table"}
     return known.get(kind) or _WORDS[kind]
 
 

@@ -126,7 +126,7 @@ def test_fixed_audiences_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 LOGIN = """
-[login]
+[sign_in]
 issuer = "https://login.example.org"
 client_id = "keyless"
 client_secret_file = "login.secret"
@@ -137,7 +137,7 @@ roles = { ml = ["owner:acme"], all = ["auditor", "viewer:labs"] }
 
 def test_the_identity_providers_secret_lies_beside_the_settings(tmp_path: Path) -> None:
     """A path in a table is meant from the file's place as well."""
-    login = load_settings(write(tmp_path, GOOD + LOGIN)).login
+    login = load_settings(write(tmp_path, GOOD + LOGIN)).sign_in
 
     assert login is not None
     assert login.client_secret_file == tmp_path / "login.secret"
@@ -161,7 +161,7 @@ def test_the_identity_providers_secret_lies_beside_the_settings(tmp_path: Path) 
 )
 def test_an_identity_provider_that_cannot_be_meant(tmp_path: Path, old: str, new: str) -> None:
     """D13: a role that is none, a signature that proves nothing, or a slip of the pen stops the start."""
-    with pytest.raises(ConfigurationError, match="login"):
+    with pytest.raises(ConfigurationError, match="sign_in"):
         load_settings(write(tmp_path, GOOD + LOGIN.replace(old, new, 1)))
 
 
@@ -171,7 +171,8 @@ def test_an_identity_provider_that_cannot_be_meant(tmp_path: Path, old: str, new
         ("", "", "", 0o600, "pages_url"),
         ('pages_url = "https://trust.example.org"\n', "", "", 0o644, "chmod 600"),
         ('pages_url = "https://trust.example.org"\n', "login.secret", "no.such", 0o600, "no.such"),
-        ('pages_url = "https://trust.example.org"\n', "https://login", "http://login", 0o600, "login"),
+        ('pages_url = "https://trust.example.org"\n', "https://login", "http://login", 0o600, "sign_in"),
+        ('pages_url = "https://trust.example.org"\n', "https://login", "login at", 0o600, "sign_in"),
         ('pages_url = "https://trust.example.org"\n', "client_id", 'network = "moon"\nclient_id', 0o600, "moon"),
         ('pages_url = "https://trust.example.org"\n', "", "", 0o600, ""),
     ],

@@ -101,7 +101,7 @@ class DoorSettings(BaseModel):
         return value
 
 
-class LoginSettings(BaseModel):
+class SignInSettings(BaseModel):
     """Hold what an operator says about the identity provider that people sign in with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -109,7 +109,7 @@ class LoginSettings(BaseModel):
     issuer: str = Field(description="The provider's issuer URL, exactly as its discovery document spells it.")
     client_id: str = Field(min_length=1, max_length=255, description="What it knows us by.")
     client_secret_file: Path = Field(description="Private file with our secret there.")
-    name: str = Field(default="", max_length=60, description="What the button calls it; else its host name.")
+    name: str | None = Field(default=None, max_length=60, description="What the button calls it; else its host name.")
     scopes: tuple[str, ...] = Field(default=("openid", "profile"), description="Asked for; `openid` is among them.")
     algorithms: tuple[str, ...] = Field(default=("RS256",), description="With which its id tokens may be signed.")
     network: str = Field(default="public", description="Where it is: public, loopback, private=CIDR or proxy=URL,HOST.")
@@ -177,7 +177,7 @@ class StoreSettings(BaseSettings):
     pages_url: str | None = Field(
         default=None, description="Where people reach the web pages; with https their cookie goes over TLS only."
     )
-    login: LoginSettings | None = Field(default=None, description="Where people sign in to the web pages.")
+    sign_in: SignInSettings | None = Field(default=None, description="Where people sign in to the web pages.")
     key_encryption_key: SecretText | None = Field(
         default=None, description="32 bytes in base64 that encrypt the signing keys. Environment only."
     )
@@ -358,9 +358,9 @@ def _read_file(config: Path) -> dict[str, Any]:
     for name in _PATHS:
         if isinstance(values.get(name), str) and "://" not in values[name]:
             values[name] = str(config.absolute().parent / values[name])
-    login = values.get("login")
-    if isinstance(login, dict) and isinstance(secret := login.get("client_secret_file"), str):
-        login["client_secret_file"] = str(config.absolute().parent / secret)
+    sign_in = values.get("sign_in")
+    if isinstance(sign_in, dict) and isinstance(secret := sign_in.get("client_secret_file"), str):
+        sign_in["client_secret_file"] = str(config.absolute().parent / secret)
     return values
 
 

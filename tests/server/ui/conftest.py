@@ -99,7 +99,7 @@ def sso(
     secret = directory / "login.secret"
     secret.touch(0o600)
     secret.write_text(f"{SECRET}\n")
-    login = {
+    record = {
         "issuer": provider.url,
         "client_id": CLIENT,
         "client_secret_file": secret,
@@ -113,7 +113,7 @@ def sso(
         },
     }
     changes: dict[str, Any] = {} if isinstance(location, Path) else {"database": location}
-    made = Service(directory, issuer, pages_url=f"http://{HOST}", login=login, **changes)
+    made = Service(directory, issuer, pages_url=f"http://{HOST}", sign_in=record, **changes)
     made.add_publisher()
     provider.clock = made.clock
     yield made

@@ -54,7 +54,7 @@ def fetch_metadata(fetcher: Fetcher, issuer: Issuer) -> ProviderMetadata:
         raise TransportError(
             f"the discovery document of {issuer.url} names another issuer",
             retryable=False,
-            hint="login.issuer must spell it exactly as the document does, with or without a trailing slash.",
+            hint="sign_in.issuer must spell it exactly as the document does, with or without a trailing slash.",
         )
     methods = document.get("token_endpoint_auth_methods_supported")
     known = [name for name in _METHODS if isinstance(methods, list) and name in methods]

@@ -35,7 +35,7 @@ from keyless.server.people.attempt_at_provider import Attempt
 from keyless.server.people.principal import RoleGrant
 from keyless.server.people.role_claim import roles_of
 from keyless.server.services.private_file import read_private
-from keyless.server.settings import LoginSettings, Settings
+from keyless.server.settings import Settings, SignInSettings
 from keyless.server.sign_in.id_token import Expected, Proven, prove
 from keyless.server.sign_in.metadata import ProviderMetadata, fetch_metadata
 from keyless.server.store.records import parse_network
@@ -96,7 +96,7 @@ class IdentityProvider:
 
     def __init__(
         self,
-        settings: LoginSettings,
+        settings: SignInSettings,
         secret: Secret,
         *,
         pages_url: str,
@@ -105,7 +105,6 @@ class IdentityProvider:
         monotonic: Callable[[], float] = time.monotonic,
         leeway_seconds: float = 30,
     ) -> None:
-        self.name: Final = settings.name or parse_url(settings.issuer).host
         self._settings = settings
         self._secret = secret
         self._pages_url = pages_url.rstrip("/")
@@ -124,6 +123,7 @@ class IdentityProvider:
             allow_multiple_audiences=True,  # `azp` then says whose it is
         )
         check_issuer_url(self._issuer.url, self._issuer.network)
+        self.name: Final = settings.name or parse_url(settings.issuer).host
         self._keys = JwksCache(fetcher, clock=monotonic, wall_clock=clock)
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
@@ -144,26 +144,28 @@ class IdentityProvider:
         Raises:
             ConfigurationError: A setting cannot be, or the package that it needs is not installed.
         """
-        login = settings.login
-        if login is None:
+        record = settings.sign_in
+        if record is None:
             return None
         if settings.pages_url is None:
             raise ConfigurationError(
-                "login is set and pages_url is not",
+                "sign_in is set and pages_url is not",
                 hint=f"The provider sends people back to pages_url + {CALLBACK}; register that address there.",
             )
         if importlib.util.find_spec("authlib") is None:
-            raise ConfigurationError("login needs Authlib", hint="pip install 'keyless[server,login]'")
-        text = read_private(login.client_secret_file, "login.client_secret_file", hint="make a new one at the provider")
+            raise ConfigurationError("sign_in needs Authlib", hint="pip install 'keyless[server,login]'")
+        text = read_private(
+            record.client_secret_file, "sign_in.client_secret_file", hint="make a new one at the provider"
+        )
         try:
             secret = text.decode("ascii").strip()
         except UnicodeDecodeError:
             secret = ""
         if not secret or not secret.isprintable():
-            raise ConfigurationError("login.client_secret_file must hold one line of printable ASCII")
+            raise ConfigurationError("sign_in.client_secret_file must hold one line of printable ASCII")
         try:
             return cls(
-                login,
+                record,
                 Secret(secret),
                 pages_url=settings.pages_url,
                 fetcher=fetcher,
@@ -172,7 +174,7 @@ class IdentityProvider:
                 leeway_seconds=settings.leeway_seconds,
             )
         except ConfigurationError as error:
-            raise ConfigurationError(f"login: {error}", hint=error.hint) from None
+            raise ConfigurationError(f"sign_in: {error}", hint=error.hint) from None
 
     def send(self, attempt: Attempt, *, again: bool) -> str:
         """Return the address to send a browser to.
@@ -302,7 +304,7 @@ class IdentityProvider:
             raise self._down(f"its token endpoint refused us (HTTP {sent.status}): client_id or secret may be wrong")
         id_token, access_token = content.get("id_token"), content.get("access_token")
         if not isinstance(id_token, str):
-            raise self._down("its token endpoint sent no id token: login.scopes needs openid")
+            raise self._down("its token endpoint sent no id token: sign_in.scopes needs openid")
         return id_token, Secret(access_token) if isinstance(access_token, str) and access_token else None
 
     def _prove(self, id_token: str, expected: Expected, metadata: ProviderMetadata) -> Proven:

@@ -130,7 +130,7 @@ class ProviderSignIn:
         if principal is None:
             return SignInRefusedError(
                 "the provider knows you, and nothing that it says of you gives you a role here",
-                hint="An admin of this service can map one of your groups to a role (login.roles).",
+                hint="An admin of this service can map one of your groups to a role (sign_in.roles).",
             )
         if not principal.enabled:
             return SignInRefusedError(f"{principal.name} is switched off here", hint="An admin can change that.")
