@@ -134,7 +134,8 @@ docs: env-dev env-docs ## the documentation as a site, in build/site; fails on a
 
 .PHONY: screenshots
 screenshots: env-dev env-pages ## pictures of every web page, light and dark, phone and wide, in build/screenshots
-	@KEYLESS_TEST_SCREENSHOTS=build/screenshots $(PYTEST) -o timeout=180 -m journey -k everybody tests/journeys/test_pages.py $(ARGS)
+	@KEYLESS_TEST_SCREENSHOTS=build/screenshots $(PYTEST) -o timeout=180 -m journey -k everybody tests/journeys/test_pages.py \
+		tests/journeys/test_pages_sign_in.py $(ARGS)
 
 .PHONY: journeys-newest
 journeys-newest: env-dev ## the same with the newest huggingface_hub there is (never gates)

@@ -42,22 +42,26 @@ def service(tmp_path: Path, issuer: FakeIssuer) -> Iterator[RunningService]:
     running.stop()
 
 
-def job(service: RunningService, issuer: FakeIssuer, *, branch: str = "main", **claims: object) -> tuple[int, str]:
+def job(
+    service: RunningService, issuer: FakeIssuer, *, branch: str = "main", resource: str = "acme/model", **claims: object
+) -> tuple[int, str]:
     """Run `keyless token` in a job on GitHub; return its exit status and what it said."""
     file = f"acme/widgets/.github/workflows/train.yml@refs/heads/{branch}"
     refs = {"ref": f"refs/heads/{branch}", "workflow_ref": file, "job_workflow_ref": file}
     with FakeCI.github(issuer, {**refs, **claims}) as ci:
-        environ = {**ci.environ(), "HF_ENDPOINT": service.url, "HF_OIDC_RESOURCE": "acme/model"}
+        environ = {**ci.environ(), "HF_ENDPOINT": service.url, "HF_OIDC_RESOURCE": resource}
         done = run_cli("token", environ=environ)
     return done.returncode, done.stdout + done.stderr
 
 
-def sign_in(page: Page, root: str, code: str, name: str | None = None) -> None:
+def sign_in(page: Page, root: str, code: str, name: str | None = None, *, details: bool = False) -> None:
     page.goto(f"{root}/sign-in")
+    if details:  # a code is the second way in where there is a provider
+        page.get_by_text("With a one-time code").click()
     page.get_by_label("One-time code").fill(code)
     if name is not None:
         page.get_by_label("Your name").fill(name)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 

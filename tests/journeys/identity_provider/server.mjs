@@ -1,9 +1,12 @@
 // An identity provider for the pages' journey: oidc-provider as it is shipped, its own sign-in pages included. Whoever
 // signs in is who the form says; the accounts of the configuration have groups, all others have none.
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import Provider from 'oidc-provider';
 
 const config = JSON.parse(readFileSync(process.env.PROVIDER_CONFIG, 'utf8'));
+
+const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
 
 const provider = new Provider(config.url, {
   clients: [{
@@ -14,6 +17,7 @@ const provider = new Provider(config.url, {
     grant_types: ['authorization_code'],
     response_types: ['code'],
   }],
+  jwks: { keys: [{ ...key, use: 'sig', alg: 'RS256', kid: 'of-this-run' }] },
   claims: { openid: ['sub'], profile: ['preferred_username'], groups: ['groups'] },
   scopes: ['openid', 'profile', 'groups'],
   conformIdTokenClaims: false,

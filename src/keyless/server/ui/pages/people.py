@@ -7,6 +7,7 @@ from typing import Final
 
 from keyless.errors import ConfigurationError
 from keyless.server.people.principal import PrincipalKind, Role, RoleGrant
+from keyless.server.ui.listing import PAGE_ROWS, next_url
 from keyless.server.ui.visit import Answer, Html, PageError, See, Visit
 
 
@@ -47,8 +48,10 @@ def switch(visit: Visit) -> Answer:
 
 
 def _page(visit: Visit, *, code: str | None = None, code_for: str | None = None) -> Html:
+    people = visit.people.page(after=visit.query.get("after"), limit=PAGE_ROWS + 1)
     values = {
-        "people": visit.people.page(after=visit.query.get("after"), limit=100),
+        "people": people[:PAGE_ROWS],
+        "more": next_url(visit, people[PAGE_ROWS - 1].name) if len(people) > PAGE_ROWS else None,
         "may_change": visit.reader.is_admin,
         "roles": [role.value for role in Role],
         "code": code,
