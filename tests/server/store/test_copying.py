@@ -12,12 +12,14 @@ import pytest
 from sqlalchemy import Table
 
 from keyless.errors import ConfigurationError, UnavailableError
+from keyless.server.audit.chain import INSERT_EVENT, Chain
 from keyless.server.database_url import DatabaseLocation
 from keyless.server.store import Verdict, open_store
 from keyless.server.store.backup import back_up, restore
 from keyless.server.store.connection import Connection, Database
 from keyless.server.store.copying import copy_database
 from keyless.server.store.database import open_database
+from keyless.server.store.exchange_events import granted
 from keyless.server.store.tables import metadata
 from tests.server.store.world import World
 from tests.support.postgres import PostgresServer
@@ -60,12 +62,30 @@ def _digest(connection: Connection, table: Table) -> tuple[int, int]:
     return count, total % 2**256
 
 
+def add_audit_rows(world: World, count: int) -> None:
+    """Add what so many grants leave in the audit: a writer's whole chain, and an address for each."""
+    chain, left = Chain(), count
+    with closing(world.store.database.connect()) as connection:
+        connection.execute(world.store.database.begin)
+        while left > 0:
+            grants = [world.grant(claims={"ref": str(left)}) for _ in range(min(left, 10_000))]
+            events = [chain.link(granted(grant, 1)) for grant in grants]
+            cursor = connection.cursor()
+            cursor.executemany(INSERT_EVENT, events)
+            cursor.executemany(
+                "INSERT INTO audit_contact (writer, sequence, at, address) VALUES (?, ?, ?, '192.0.2.7')",
+                [(row[0], row[1], row[4]) for row in events],
+            )
+            left -= len(grants)
+        connection.execute("COMMIT")
+
+
 @pytest.mark.timeout(3600)
 def test_a_copy_to_postgres_has_every_row(sqlite_world: World, postgres: PostgresServer) -> None:
     """D4: complete, the chains whole, and the next row gets a number of its own."""
     world = sqlite_world
-    for start in range(0, AUDIT_ROWS, 200):
-        world.store.commit([world.grant(claims={"ref": str(start)}) for _ in range(200)])
+    world.store.commit([world.grant() for _ in range(200)])
+    add_audit_rows(world, AUDIT_ROWS)
     url = postgres.create(template="migrated")
     target = open_database(url)
 
