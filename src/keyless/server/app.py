@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from keyless.server.store.admin import Administration
 
 SEAL_SECONDS = 5  # D15: at most ten between an event and the checkpoint that seals it
+COUNT_SECONDS = 10  # what is not counted yet, every view of the first page counts for itself
 MAX_UNREMARKED_SKEW_SECONDS = 10  # a third of the leeway: beyond it, good tokens are soon refused (T53)
 
 _log = logging.getLogger("keyless.server")
@@ -225,6 +226,7 @@ class TokenService:
         jobs: list[tuple[int, Job]] = [(1, self.store.checkpoint), (60, putting_away.often), (600, putting_away.seldom)]
         jobs.append((60, KeyRotation(self.signing_keys, every_days=self.settings.signing_key_days).tend))
         jobs.append((3600, self.store.purge_outbox))
+        jobs.append((COUNT_SECONDS, self.store.count_exchanges))
         webhook = Webhook.of(self.settings, self.store, GuardedFetcher(), clock, self.metrics.webhooks)
         if webhook is not None:
             jobs.append((2, webhook.deliver))

@@ -20,6 +20,7 @@ from typing import Final
 
 from keyless.jose.jwk import parse_jwks
 from keyless.server.database_url import DatabaseLocation, PostgresUrl
+from keyless.server.store.schema import SCHEMA_VERSION
 from keyless.testing import FakeIssuer, Fault
 from keyless.verifier.access_token import verify_access_token
 from tests.faults.replicas import audit
@@ -32,13 +33,14 @@ PUBLIC_URL: Final = "http://127.0.0.1:8080"
 FAKETIME: Final = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 CUT_SECONDS: Final = 12
 GONE_SECONDS: Final = 30
-NEXT_REVISION: Final = '''"""A column more, as a next release would add one."""
+NEXT_SCHEMA: Final = f"{int(SCHEMA_VERSION) + 1:04}"
+NEXT_REVISION: Final = f'''"""A column more, as a next release would add one."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "{NEXT_SCHEMA}"
+down_revision = "{SCHEMA_VERSION}"
 
 
 def upgrade() -> None:
@@ -228,10 +230,11 @@ def upgrade(stage: Stage) -> None:
     copy = stage.folder / "next" / "src"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     store = copy / "keyless" / "server" / "store"
-    (store / "migrations" / "versions" / "0011_next.py").write_text(NEXT_REVISION)
+    (store / "migrations" / "versions" / f"{NEXT_SCHEMA}_next.py").write_text(NEXT_REVISION)
     schema = (store / "schema.py").read_text()
-    assert 'SCHEMA_VERSION: Final = "0010"' in schema
-    (store / "schema.py").write_text(schema.replace('SCHEMA_VERSION: Final = "0011"', 'SCHEMA_VERSION: Final = "0012"'))
+    line = f'SCHEMA_VERSION: Final = "{SCHEMA_VERSION}"'
+    assert line in schema
+    (store / "schema.py").write_text(schema.replace(line, f'SCHEMA_VERSION: Final = "{NEXT_SCHEMA}"'))
     for share, replica in zip((0.2, 0.45, 0.7), stage.replicas, strict=True):
         stage.load.wait_for(share)
         replica.end(signal.SIGTERM)

@@ -8,7 +8,7 @@ import pytest
 
 from keyless.server.audit.chain import COLUMNS, GENESIS, INSERT_EVENT, Chain
 from keyless.server.audit.event import AuditEvent, event_data, event_hash
-from keyless.server.audit.reader import read_events
+from keyless.server.audit.pages import read_events
 from keyless.server.audit.verify import MAX_PROBLEMS, verify_chain
 from keyless.server.store import open_store
 

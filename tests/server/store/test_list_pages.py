@@ -15,6 +15,7 @@ from keyless.server.people.principal import PrincipalKind
 from keyless.server.store import open_store
 from keyless.server.store.admin import Administration, NewPublisher, People, resource_list, token_list
 from keyless.server.store.admin.principals import parse_role
+from tests.server.store.world import START, World
 
 NAMES = [f"{space}/m{number}" for space in ("acme", "other", "third") for number in range(7)]
 
@@ -62,6 +63,49 @@ def test_pages_hold_each_thing_once_in_order(
     # Namespaces come in the order in which they were made, what is in one of them by type and name.
     assert sorted(publishers) == sorted(resources) == wanted
     assert publishers == resources
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_resources_by_name_are_those_that_may_be_seen(administration: Administration, limit: int) -> None:
+    """T94: `acme` is not `acme2`, and an account is its namespace's."""
+    for name in ("acme", "acme2", "acme2/m0", "datasets/acme/d0"):
+        administration.add_publisher(_new(name))
+    seen: dict[str, list[str]] = {}
+    for prefix in ("", "models/acme/m", "users"):
+        found: list[str] = []
+        with administration.reading() as connection:
+            while page := resource_list.by_name(
+                connection, namespaces={"acme"}, prefix=prefix, after=found[-1] if found else None, limit=limit
+            ):
+                found += [str(state.resource) for state in page]
+        seen[prefix] = found
+
+    models = [f"models/acme/m{number}" for number in range(7)]
+    assert seen[""] == ["datasets/acme/d0", *models, "users/acme"]
+    assert seen["models/acme/m"] == models
+    assert seen["users"] == ["users/acme"]
+
+
+@pytest.mark.parametrize("most", [100, 0])
+def test_ending_tokens_are_those_that_may_be_seen(
+    location: DatabaseLocation, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T94: those that end first lead, whether publishers are looked up one by one or are too many for that."""
+    monkeypatch.setattr(token_list, "MAX_PUBLISHERS", most)
+    world = World(location)
+    foreign = world.add_publisher(resource=parse_resource("other/model"))
+    for number in range(6):
+        publisher = foreign if number % 3 == 0 else world.publisher
+        world.store.commit([world.grant(publisher=publisher, jti=f"t{number}", expires_at=START + 900 - number)])
+    found: list[str] = []
+    after: tuple[int, str] | None = None
+    with world.admin.reading() as connection:
+        while page := token_list.ending(connection, namespaces={"acme"}, now=START, after=after, limit=3):
+            found += [token.jti for token in page]
+            after = page[-1].expires_at, page[-1].jti
+    world.close()
+
+    assert found == ["t5", "t4", "t2", "t1"]
 
 
 def test_no_page_reads_a_whole_table(tmp_path: Path) -> None:

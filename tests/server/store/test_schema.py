@@ -112,12 +112,13 @@ def test_a_release_goes_on_beside_a_newer_one_that_only_added(
     if engine == "postgresql":
         location = postgres.create(template="migrated")
     world = World(location)
-    world.change("UPDATE alembic_version SET version_num = '0012'")
+    newer = int(SCHEMA_VERSION) + 1
+    world.change("UPDATE alembic_version SET version_num = ?", f"{newer:04}")
     world.change("ALTER TABLE token ADD COLUMN something_new TEXT")
 
     with open_store(location) as store:
         assert store.commit([world.grant()])[0].verdict is Verdict.GRANTED
-    world.change("UPDATE meta SET value = 12 WHERE key = 'oldest_schema'")
+    world.change("UPDATE meta SET value = ? WHERE key = 'oldest_schema'", newer)
     with pytest.raises(ConfigurationError, match="newer"):
         open_store(location)
     world.close()

@@ -66,10 +66,10 @@ class Audit:
             until=query.until,
         )
         before = None if after is None else (int(after[0]), int(after[1]))
-        rows = self._store.audit_events(wanted=wanted, before=before, limit=query.limit + 1)[::-1]
-        following = encode_cursor(rows[query.limit - 1].key) if len(rows) > query.limit else None
+        page = self._store.audit_page(wanted, before=before, limit=query.limit)
+        following = None if page.before is None else encode_cursor(page.before)
         contact = call.signed_in.is_admin
-        items = [audit_json(record, with_contact=contact) for record in rows[: query.limit]]
+        items = [audit_json(record, with_contact=contact) for record in page.records]
         return Answer(200, page_json(items, following))
 
     def show(self, call: Call) -> Answer:
@@ -87,7 +87,11 @@ class Audit:
 
     def find(self, call: Call) -> Answer:
         """Return the events of one request or one token that are the caller's to see."""
-        found = [record for record in self._store.audit_event(call.path["name"]) if _is_visible(call, record)]
+        found = [
+            record
+            for record in self._store.audit_event(call.path["name"], everywhere=False)
+            if _is_visible(call, record)
+        ]
         if not found:
             raise not_found()
         contact = call.signed_in.is_admin

@@ -61,6 +61,18 @@ class EventKind(StrEnum):
     POLICY_REFUSED = "policy.refused"
 
 
+EXCHANGES: Final = frozenset(
+    kind.value
+    for kind in (
+        EventKind.TOKEN_GRANTED,
+        EventKind.EXCHANGE_REFUSED,
+        EventKind.EXCHANGE_FAILED,
+        EventKind.EXCHANGE_EXPLAINED,
+    )
+)
+"""What a request for a token leaves, whatever became of it."""
+
+
 class AuditEvent(NamedTuple):
     """Say what happened, who did it and to what. The field order is the order of the columns and of the hash.
 

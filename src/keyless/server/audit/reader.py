@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from keyless.resource import namespace_of
 from keyless.server.audit.event import EventKind
 from keyless.server.audit.run_url import run_url
 
@@ -17,6 +18,8 @@ EXPORT_ROWS: Final = 1_000  # read at once
 CONTACT: Final = ("address", "user_agent")
 # How long after a request or a token is made something may still happen to it.
 REQUEST_SECONDS: Final = 600
+LAST_ROWS: Final = 2_000
+_TOGETHER: Final = 50  # more at once, and a planner may read a whole table instead
 TOKEN_SECONDS: Final = 2 * 3600
 _STAMP_CHARS: Final = 12  # request and token ids begin with the time, milliseconds in hex
 
@@ -35,8 +38,8 @@ LEFT JOIN audit_contact c ON c.writer = e.writer AND c.sequence = e.sequence
 class AuditFilter:
     """Say which events are meant; `None` leaves a part open.
 
-    `resource` is canonical, `kind` a name of `EventKind` or a group of them such as `exchange`; `since` (inclusive) and
-    `until` (exclusive) are Unix seconds.
+    `resource` is canonical, `kind` a name of `EventKind` or a group of them such as `exchange`, `kinds` some of those
+    names; `since` (inclusive) and `until` (exclusive) are Unix seconds.
     """
 
     resource: str | None = None
@@ -45,6 +48,15 @@ class AuditFilter:
     actor: str | None = None
     since: int | None = None
     until: int | None = None
+    kinds: frozenset[str] | None = None
+
+    @property
+    def all_kinds(self) -> frozenset[str] | None:
+        """Return the kinds that are meant; `None`: all of them."""
+        if self.kind is None:
+            return self.kinds
+        named = frozenset(k.value for k in EventKind if k == self.kind or k.startswith(f"{self.kind}."))
+        return named if self.kinds is None else named & self.kinds
 
     def conditions(self) -> tuple[list[str], list[Any]]:
         """Return the conditions of the query and their values."""
@@ -56,9 +68,8 @@ class AuditFilter:
         ):
             if value is not None:
                 found.append((f"{column} = ?", [value]))
-        if self.kind is not None:
-            kinds = [kind.value for kind in EventKind if kind == self.kind or kind.startswith(f"{self.kind}.")]
-            found.append((f"e.kind IN ({', '.join('?' * len(kinds)) or 'NULL'})", list(kinds)))
+        if (kinds := self.all_kinds) is not None:
+            found.append((f"e.kind IN ({', '.join('?' * len(kinds)) or 'NULL'})", sorted(kinds)))
             if EventKind.TOKEN_GRANTED not in kinds:  # what the index of rare kinds is made by
                 found.append(("e.kind <> 'token.granted'", []))
         if self.since is not None:
@@ -96,35 +107,30 @@ class AuditRecord:
     hash: str = ""
 
     @property
+    def claims(self) -> Mapping[str, str]:
+        """Return the claims of the id token that are kept."""
+        claims = self.data.get("claims", {})
+        return claims if isinstance(claims, dict) else {}
+
+    @property
+    def namespace(self) -> str | None:
+        """Return the namespace that it is about."""
+        return None if self.resource is None else namespace_of(self.resource)
+
+    @property
     def key(self) -> PageKey:
         """Return what the next page begins behind."""
         return self.at, self.id
 
 
-def read_events(
-    connection: Connection,
-    *,
-    resource: str | None = None,
-    limit: int = 50,
-    wanted: AuditFilter | None = None,
-    before: PageKey | None = None,
-) -> list[AuditRecord]:
-    """Return the latest events that are wanted, the newest last.
-
-    Args:
-        connection: Any connection to the database.
-        resource: Canonical resource, or `None` for all; short for a filter that says no more.
-        limit: How many.
-        wanted: Which.
-        before: The `key` of the oldest event seen so far; only older ones come.
-    """
-    texts, values = (wanted or AuditFilter(resource=resource)).conditions()
-    if before is not None:
-        texts.append("(e.at, e.id) < (?, ?)")
-        values += before
-    where = f"WHERE {' AND '.join(texts)}" if texts else ""
-    query = f"{_SELECT} {where} ORDER BY e.at DESC, e.id DESC LIMIT ?"
-    return [_record(row) for row in reversed(connection.execute(query, (*values, limit)).fetchall())]
+def read_by_id(connection: Connection, numbers: Sequence[int]) -> list[AuditRecord]:
+    """Return the events of these ids, the newest first."""
+    found: list[AuditRecord] = []
+    for start in range(0, len(numbers), _TOGETHER):
+        some = numbers[start : start + _TOGETHER]
+        query = f"{_SELECT} WHERE e.id IN ({', '.join('?' * len(some))})"
+        found += [_record(row) for row in connection.execute(query, some).fetchall()]
+    return sorted(found, key=lambda record: record.key, reverse=True)
 
 
 def export_events(connection: Connection, wanted: AuditFilter) -> Iterator[AuditRecord]:
@@ -139,13 +145,14 @@ def export_events(connection: Connection, wanted: AuditFilter) -> Iterator[Audit
         after = (page[-1][3], page[-1][0])
 
 
-def find_events(connection: Connection, name: str) -> list[AuditRecord]:
+def find_events(connection: Connection, name: str, *, everywhere: bool = False) -> list[AuditRecord]:
     """Return the events that a name stands for, the oldest first.
 
     Args:
         connection: Any connection to the database.
         name: `WRITER:SEQUENCE`, a request id, or a token's `jti`. The last two say when they were made, so only what
-            happened then is looked at; everything, when nothing is found there.
+            happened then is looked at, and the last few thousand events when nothing is found there.
+        everywhere: Look at everything instead of those; for whoever has the time.
     """
     writer, colon, sequence = name.rpartition(":")
     if colon:
@@ -159,8 +166,9 @@ def find_events(connection: Connection, name: str) -> list[AuditRecord]:
         query = f"{_SELECT} WHERE e.at BETWEEN ? AND ? AND {mine} ORDER BY e.at, e.id"
         if rows_found := connection.execute(query, (*bounds, name, name)).fetchall():
             return [_record(row) for row in rows_found]
-    query = f"{_SELECT} WHERE {mine} ORDER BY e.at, e.id"
-    return [_record(row) for row in connection.execute(query, (name, name)).fetchall()]
+    newest = 0 if everywhere else int(connection.execute("SELECT max(id) FROM audit_event").fetchone()[0] or 0)
+    query = f"{_SELECT} WHERE e.id > ? AND {mine} ORDER BY e.at, e.id"
+    return [_record(row) for row in connection.execute(query, (newest - LAST_ROWS, name, name)).fetchall()]
 
 
 def _made_at(name: str) -> int | None:

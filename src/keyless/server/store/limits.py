@@ -6,7 +6,7 @@ the lock of the publisher's row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from keyless.server.audit.chain import Chain
@@ -45,19 +45,31 @@ UPDATE publisher SET enabled = 0, version = version + 1, paused_at = ?, paused_r
 
 _UNUSED: Final = """
 SELECT p.id, p.issuer_id, r.path FROM publisher p JOIN resource r ON r.id = p.resource_id
-WHERE p.enabled = 1 AND p.pending_until IS NULL AND p.created_at < ? AND coalesce(p.last_used_at, 0) < ?
+WHERE p.id = ? AND p.enabled = 1 AND p.pending_until IS NULL AND p.created_at < ? AND coalesce(p.last_used_at, 0) < ?
   AND coalesce(p.paused_at, 0) < ?
+"""
+# No index is kept for it: one would be written to with every use.
+_PAGE: Final = """
+SELECT id, enabled, created_at, coalesce(last_used_at, 0), coalesce(paused_at, 0) FROM publisher
+WHERE id > ? ORDER BY id LIMIT 1000
 """
 
 
-def any_unused(connection: Connection, *, before: int) -> bool:
-    """Tell whether `pause_unused` has something to do."""
-    return connection.execute(_UNUSED + " LIMIT 1", (before, before, before)).fetchone() is not None
+def find_unused(connection: Connection, *, before: int) -> list[str]:
+    """Return the ids of publishers that `pause_unused` may pause; looks at all of them, a thousand at once."""
+    found: list[str] = []
+    last = ""
+    while rows := connection.execute(_PAGE, (last,)).fetchall():
+        found += [row[0] for row in rows if row[1] and max(row[2:]) < before]
+        last = rows[-1][0]
+    return found
 
 
-def pause_unused(cursor: Cursor, *, before: int, at: int, emit: Callable[[AuditEvent], object]) -> list[str]:
-    """Pause publishers in force that nobody used, paused or added since a time; return their ids (T92)."""
-    found = cursor.execute(_UNUSED, (before, before, before)).fetchall()
+def pause_unused(
+    cursor: Cursor, ids: Iterable[str], *, before: int, at: int, emit: Callable[[AuditEvent], object]
+) -> list[str]:
+    """Pause those publishers in force that nobody used, paused or added since a time; return their ids (T92)."""
+    found = [row for name in ids for row in cursor.execute(_UNUSED, (name, before, before, before)).fetchall()]
     for publisher_id, issuer_id, path in found:
         cursor.execute(_PAUSE, (at, UNUSED_REASON, publisher_id))
         emit(

@@ -23,6 +23,7 @@ from keyless.server.store.pending import bring_into_being
 from keyless.server.store.pinning import Pinned, pin_first_use
 from keyless.server.store.plain_grants import CLAIM, MINT, UNCLAIM, grant_together, mint_parameters, plain_members
 from keyless.server.store.sqlite import BUSY_TIMEOUT_SECONDS
+from keyless.server.store.tokens import Unsettled
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class BatchWriter:
         self._chain = chain
         self._seal = seal
         self._last_used: dict[str, int] = {}
-        self.unsettled: list[str] = []
+        self.unsettled: list[Unsettled] = []
         """Token ids of batches whose commit failed with an unknown outcome; nobody got these tokens (D14)."""
 
     def write(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
@@ -168,7 +169,7 @@ class BatchWriter:
             self._seal(self._connection)
         except BaseException as error:
             # Never retried row by row: the batch may be on the disk already.
-            self.unsettled += [member.jti for member in batch if isinstance(member, Grant)]
+            self.unsettled += [(m.jti, m.issuer_id, m.replay_key) for m in batch if isinstance(m, Grant)]
             if isinstance(error, self._database.errors):
                 raise UnavailableError("the database did not confirm the commit", retry_after=2) from error
             raise

@@ -10,7 +10,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -21,21 +21,23 @@ from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource, ResourceType
 from keyless.secret import Secret
 from keyless.server.audit.chain import GENESIS, Chain
+from keyless.server.audit.pages import Page, read_events, read_page
 from keyless.server.audit.reader import (
     AuditFilter,
     AuditRecord,
     PageKey,
     export_events,
     find_events,
-    read_events,
+    read_by_id,
 )
 from keyless.server.audit.sealing import OVERLAP_ROWS
 from keyless.server.audit.verify import ChainReport, verify_chain
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store import issuer_keys, outbox, resource_servers, signing_keys, tokens
+from keyless.server.store import exchange_hours, issuer_keys, outbox, resource_servers, signing_keys, tokens
 from keyless.server.store.audit_keeping import AuditKeeping
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.database import open_database
+from keyless.server.store.exchange_hours import HourCount
 from keyless.server.store.feed import FeedPage, purge_feed, read_feed
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
 from keyless.server.store.mint import BatchWriter, Begun
@@ -252,6 +254,26 @@ class Store:
         with self._translated:
             self.database.tidy()
 
+    # --- exchanges of a day ---
+
+    def count_exchanges(self) -> None:
+        """Count the exchanges of the last minutes for good. Call it from a worker thread."""
+        while True:
+            now = int(self.clock())
+            with self._aside() as connection:
+                step = exchange_hours.count_step(connection, now)
+            if step is None:
+                return
+            with self._writing(alone=False) as cursor:
+                if not exchange_hours.add_step(cursor, step, now):
+                    return
+
+    def exchange_hours(self, namespaces: Collection[str] | None) -> list[HourCount]:
+        """Return the exchanges of the last day by hour, of some namespaces or, with `None`, of all."""
+        with self._aside() as connection:
+            connection.execute(self.database.begin_snapshot)  # what was counted, and until when, as of one moment
+            return exchange_hours.read_hours(connection, namespaces, int(self.clock()))
+
     # --- resource servers ---
 
     def ensure_default_resource_server(self, public_url: str, profile: str, *, actor: str = "serve") -> ResourceServer:
@@ -339,8 +361,11 @@ class Store:
 
     def purge_outbox(self) -> None:
         """Forget events that nobody was told in time."""
-        with self._writing(alone=False) as cursor:
-            outbox.purge(cursor, int(self.clock()) - outbox.KEEP_SECONDS)
+        before = int(self.clock()) - outbox.KEEP_SECONDS
+        with self._aside() as connection:
+            for page in outbox.stale(connection, before):
+                with self._writing(alone=False) as cursor:
+                    outbox.forget(cursor, page)
 
     # --- signing keys ---
 
@@ -384,10 +409,28 @@ class Store:
         with self._aside() as connection:
             return read_events(connection, resource=path, limit=limit, wanted=wanted, before=before)
 
-    def audit_event(self, name: str) -> list[AuditRecord]:
-        """Return the events of a request id, a token's `jti`, or `WRITER:SEQUENCE`."""
+    def audit_page(
+        self,
+        wanted: AuditFilter,
+        *,
+        namespaces: Collection[str] | None = None,
+        before: PageKey | None = None,
+        limit: int,
+    ) -> Page:
+        """Return a page of events, the newest first; see `read_page`."""
         with self._aside() as connection:
-            return find_events(connection, name)
+            return read_page(connection, wanted, namespaces=namespaces, before=before, limit=limit)
+
+    def audit_event_by_id(self, number: int) -> AuditRecord | None:
+        """Return one event, or `None`."""
+        with self._aside() as connection:
+            found = read_by_id(connection, [number])
+        return found[0] if found else None
+
+    def audit_event(self, name: str, *, everywhere: bool = True) -> list[AuditRecord]:
+        """Return the events of a request id, a token's `jti`, or `WRITER:SEQUENCE`; see `find_events`."""
+        with self._aside() as connection:
+            return find_events(connection, name, everywhere=everywhere)
 
     def export_audit(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
         """Return all events of a filter, the oldest first; read while they are taken."""

@@ -81,6 +81,7 @@ namespace = Table(
     Column("created_at", Number, nullable=False),
     CheckConstraint("kind IN ('user', 'org', 'unknown')", name="kind"),
     CheckConstraint("state IN ('active', 'locked')", name="state"),
+    _partial("ix_namespace_locked", "name", where="state = 'locked'"),
     sqlite_strict=True,
 )
 
@@ -97,6 +98,7 @@ resource = Table(
     Column("created_at", Number, nullable=False),
     UniqueConstraint("namespace_id", "type", "name"),
     CheckConstraint("state IN ('pending', 'active', 'locked')", name="state"),
+    _partial("ix_resource_locked", "path", where="state = 'locked'"),
     sqlite_strict=True,
 )
 
@@ -168,6 +170,7 @@ publisher = Table(
     Index(None, "resource_id", "issuer_id"),
     Index(None, "issuer_id"),
     Index(None, "resource_server_id"),
+    _partial("ix_publisher_pending_until", "pending_until", where="pending_until IS NOT NULL"),
     sqlite_strict=True,
 )
 
@@ -275,6 +278,7 @@ feed = Table(
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("audience", Text, nullable=True),  # NULL: every resource server's
+    Index(None, "at"),
     sqlite_strict=True,
 )
 
@@ -337,6 +341,21 @@ audit_event = Table(
     sqlite_strict=True,
 )
 
+# Counted from the audit by housekeeping: what pictures of a day are made of.
+exchange_hour = Table(
+    "exchange_hour",
+    metadata,
+    Column("namespace", Text, nullable=False),  # empty: all of them
+    Column("hour", Number, nullable=False),  # Unix time / 3600
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("exchanges", Number, nullable=False),
+    PrimaryKeyConstraint("namespace", "hour", "kind", "reason"),
+    Index(None, "hour"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # Apart from the chain, because it holds personal data and is deleted on its own schedule (D15).
 audit_contact = Table(
     "audit_contact",
@@ -360,6 +379,7 @@ checkpoint = Table(
     Column("at", Number, nullable=False),
     Column("last_id", Number, nullable=False),  # the newest audit row it looked at
     Column("statement", Text, nullable=False),  # compact JWS
+    Index(None, "at"),
     sqlite_strict=True,
 )
 

@@ -38,7 +38,7 @@ WHERE t.jti = ?
 """
 _REVOKE: Final = "UPDATE token SET revoked_at = ?, revoked_reason = ? WHERE jti = ? AND revoked_at IS NULL"
 _WHOSE: Final = "SELECT publisher_id, issuer_id, resource, ci_subject FROM token WHERE jti = ?"
-_FREE: Final = "DELETE FROM replay_use WHERE jti = ?"
+_FREE: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND jti = ?"
 # Looked up first and deleted by key: a planner may answer `DELETE … WHERE key IN (SELECT …)` with the whole table.
 _OVER_USES: Final = """
 SELECT issuer_id, replay_key, n FROM replay_use WHERE expires_at < ? ORDER BY expires_at LIMIT ?
@@ -108,7 +108,11 @@ def revoke(
     return True
 
 
-def settle(cursor: Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int:
+Unsettled = tuple[str, int, bytes]
+"""Token id, and issuer and key of its claim, of a grant whose commit was not confirmed."""
+
+
+def settle(cursor: Cursor, chain: Chain, grants: Sequence[Unsettled], *, at: int) -> int:
     """Take back tokens whose commit was not confirmed and which therefore nobody received (D14).
 
     Revokes those that did reach the disk, frees their claims so that the job can try again, and records it.
@@ -117,9 +121,9 @@ def settle(cursor: Cursor, chain: Chain, jtis: Sequence[str], *, at: int) -> int
         How many there were.
     """
     found = 0
-    for jti in jtis:
+    for jti, issuer_id, replay_key in grants:
         if revoke(cursor, chain, jti, at=at, reason="undelivered", kind=EventKind.TOKEN_SETTLED):
-            cursor.execute(_FREE, (jti,))
+            cursor.execute(_FREE, (issuer_id, replay_key, jti))
             found += 1
     return found
 

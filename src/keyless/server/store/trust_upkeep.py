@@ -73,10 +73,11 @@ class TrustUpkeep:
     def pause_unused(self, *, before: int) -> list[str]:
         """Pause publishers that nobody used, resumed or added since a time; return their ids."""
         with self._aside() as connection:
-            if not limits.any_unused(connection, before=before):
-                return []
+            ids = limits.find_unused(connection, before=before)
+        if not ids:
+            return []
         with self._writing() as cursor:
-            return limits.pause_unused(cursor, before=before, at=int(self._clock()), emit=self._emitter(cursor))
+            return limits.pause_unused(cursor, ids, before=before, at=int(self._clock()), emit=self._emitter(cursor))
 
     def _emitter(self, cursor: Cursor) -> Callable[[AuditEvent], object]:
         return lambda event: cursor.execute(INSERT_EVENT, self._chain.link(event))

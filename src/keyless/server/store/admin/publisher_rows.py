@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, select, tuple_
@@ -15,6 +15,7 @@ from keyless.server.store.admin import pages
 from keyless.server.store.records import operations_from_text
 from keyless.trust.publisher import Condition, Operator, Pin, PinSource, Publisher
 
+_TOGETHER: Final = 25  # more at once, and a planner may read a whole table instead
 PageKey = tuple[int | str, ...]
 
 
@@ -23,7 +24,7 @@ def find(connection: Connection, *, resource: Resource | None = None) -> list[Pu
     query = _QUERY.order_by(tables.publisher.c.created_at, tables.publisher.c.id)
     if resource is not None:
         query = query.where(tables.resource.c.path == str(resource))
-    return [_make(connection, row) for row in connection.execute(query).all()]
+    return _make_all(connection, connection.execute(query).all())
 
 
 def page(
@@ -56,8 +57,8 @@ def page(
         if after is not None:
             query = query.where(tuple_(*pages.KEY, publisher.c.id) > tuple_(*after))
         query = query.order_by(*pages.KEY, publisher.c.id).limit(limit - len(found))
-        for row in connection.execute(query).all():
-            made = _make(connection, row)
+        rows = connection.execute(query).all()
+        for row, made in zip(rows, _make_all(connection, rows), strict=True):
             found.append(((row.namespace_id, made.resource.type.value, made.resource.name, made.id), made))
         if len(found) == limit:
             break
@@ -73,7 +74,7 @@ def get(connection: Connection, publisher_id: str) -> Publisher:
     row = connection.execute(_QUERY.where(tables.publisher.c.id == publisher_id)).first()
     if row is None:
         raise ConfigurationError(f"there is no publisher {publisher_id!r}", hint="See: keyless trust list")
-    return _make(connection, row)
+    return _make_all(connection, [row])[0]
 
 
 _QUERY: Final[Select[Any]] = (
@@ -92,16 +93,30 @@ _QUERY: Final[Select[Any]] = (
 )
 
 
-def _make(connection: Connection, row: Row[Any]) -> Publisher:
-    resource = parse_resource(row.path)
-    grouped: dict[tuple[str, str], list[str]] = {}
+def _make_all(connection: Connection, rows: Sequence[Row[Any]]) -> list[Publisher]:
+    """Make publishers of rows; what they demand is read for some of them at once."""
+    made: list[Publisher] = []
     condition, pin = tables.condition, tables.pin
-    rows = connection.execute(
-        select(condition).where(condition.c.publisher_id == row.id).order_by(condition.c.claim, condition.c.value)
-    )
-    for item in rows:
-        grouped.setdefault((item.claim, item.operator), []).append(item.value)
-    pins = connection.execute(select(pin).where(pin.c.publisher_id == row.id).order_by(pin.c.claim))
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        ids = [row.id for row in some]
+        conditions: dict[str, dict[tuple[str, str], list[str]]] = {}
+        query = (
+            select(condition).where(condition.c.publisher_id.in_(ids)).order_by(condition.c.claim, condition.c.value)
+        )
+        for item in connection.execute(query):
+            grouped = conditions.setdefault(item.publisher_id, {})
+            grouped.setdefault((item.claim, item.operator), []).append(item.value)
+        pins: dict[str, list[Pin]] = {}
+        for item in connection.execute(select(pin).where(pin.c.publisher_id.in_(ids)).order_by(pin.c.claim)):
+            found = Pin(item.claim, item.value, PinSource(item.source), item.pinned_at, item.lapses_at)
+            pins.setdefault(item.publisher_id, []).append(found)
+        made += [_make(row, conditions.get(row.id, {}), pins.get(row.id, ())) for row in some]
+    return made
+
+
+def _make(row: Row[Any], conditions: Mapping[tuple[str, str], Sequence[str]], pins: Sequence[Pin]) -> Publisher:
+    resource = parse_resource(row.path)
     return Publisher(
         id=row.id,
         version=row.version,
@@ -110,8 +125,8 @@ def _make(connection: Connection, row: Row[Any]) -> Publisher:
         issuer_url=row.url,
         issuer_kind=row.kind,
         operations=operations_from_text(row.operations),
-        conditions=tuple(Condition(claim, Operator(op), tuple(values)) for (claim, op), values in grouped.items()),
-        pins=tuple(Pin(p.claim, p.value, PinSource(p.source), p.pinned_at, p.lapses_at) for p in pins),
+        conditions=tuple(Condition(claim, Operator(op), tuple(values)) for (claim, op), values in conditions.items()),
+        pins=tuple(pins),
         audience=row.audience,
         token_prefix=row.user_token_prefix if resource.type is ResourceType.USER else row.token_prefix,
         enabled=bool(row.enabled),

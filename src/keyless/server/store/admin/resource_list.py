@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, tuple_
 
-from keyless.resource import Resource, parse_resource
+from keyless.resource import HUB_TYPES, PACKAGE_TYPES, Resource, ResourceType, parse_resource
 from keyless.server.store import tables
 from keyless.server.store.admin import pages
 from keyless.server.store.admin.resources import ResourceState
@@ -71,13 +72,28 @@ def by_name(
         after: The last name of the page before.
         limit: How many at most.
     """
-    table, space = tables.resource, tables.namespace
-    query = _STATE.where(table.c.path > (after or "")).order_by(table.c.path).limit(limit)
-    if prefix:
-        query = query.where(table.c.path >= prefix, table.c.path < prefix + _LAST)
-    if namespaces is not None:
-        query = query.where(space.c.name.in_(sorted(namespaces)))
-    return [_state(row) for row in connection.execute(query).all()]
+    path, space = tables.resource.c.path, tables.namespace.c.name
+    found: list[ResourceState] = []
+    ranges = [("", "")] if namespaces is None else sorted(chain.from_iterable(map(_ranges, namespaces)))
+    # The index of names is read from where each namespace begins in it, one after the other.
+    for start, namespace in ranges:
+        query = _STATE.where(path > (after or "")).order_by(path).limit(limit - len(found))
+        for beginning in filter(None, (start, prefix)):
+            query = query.where(path >= beginning, path < beginning + _LAST)
+        if namespace:
+            query = query.where(space == namespace)  # whatever the order of the database's letters is
+        found += [_state(row) for row in connection.execute(query).all()]
+        if len(found) == limit:
+            break
+    return found
+
+
+def _ranges(namespace: str) -> list[tuple[str, str]]:
+    """Return what the canonical names of a namespace's resources begin with, and the namespace."""
+    if namespace in PACKAGE_TYPES:
+        return [(f"{namespace}/", namespace)]
+    beginnings = [f"{kind.plural}/{namespace}/" for kind in HUB_TYPES - {ResourceType.USER}]
+    return [(beginning, namespace) for beginning in (*beginnings, f"users/{namespace}")]
 
 
 def find(connection: Connection, resource: Resource) -> ResourceState | None:

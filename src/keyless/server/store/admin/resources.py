@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal_column, select, update
 
 from keyless.errors import ConfigurationError
 from keyless.resource import Resource, ResourceType, parse_resource
@@ -171,8 +171,9 @@ def set_all_locked(change: Change, *, locked: bool, reason: str | None = None) -
 def locks(connection: Connection) -> Locks:
     """Return everything that is locked."""
     resource, space, issuer, meta = tables.resource, tables.namespace, tables.issuer, tables.meta
-    spaces = connection.execute(select(space.c.name).where(space.c.state == LOCKED).order_by(space.c.name)).scalars()
-    paths = connection.execute(select(resource.c.path).where(resource.c.state == LOCKED).order_by(resource.c.path))
+    locked: ColumnElement[str] = literal_column(f"'{LOCKED}'")  # not a parameter: it is what the indexes are made by
+    spaces = connection.execute(select(space.c.name).where(space.c.state == locked).order_by(space.c.name)).scalars()
+    paths = connection.execute(select(resource.c.path).where(resource.c.state == locked).order_by(resource.c.path))
     urls = connection.execute(select(issuer.c.url).where(issuer.c.enabled == 0).order_by(issuer.c.url)).scalars()
     return Locks(
         everything=bool(connection.execute(select(meta.c.value).where(meta.c.key == LOCKED)).scalar()),

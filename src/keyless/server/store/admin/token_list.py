@@ -19,6 +19,7 @@ _COLUMNS: Final = tuple(
     )
 )
 SCANNED_ROWS: Final = 2_000
+MAX_PUBLISHERS: Final = 100
 NEWEST: Final = "w"  # behind every id, whose characters are 0-9 and a-v
 
 
@@ -73,7 +74,10 @@ def ending(
     after: tuple[int, str] | None,
     limit: int,
 ) -> list[TokenRecord]:
-    """Return live tokens, those that end first leading; of some namespaces, among the first two thousand.
+    """Return live tokens, those that end first leading.
+
+    Of some namespaces, the tokens of each of their publishers are looked up by themselves; when there are more than
+    `MAX_PUBLISHERS` of them, only the first two thousand tokens of all are looked at.
 
     Args:
         connection: To read over.
@@ -89,10 +93,36 @@ def ending(
         .where(table.c.expires_at >= max(end, now), tuple_(table.c.expires_at, table.c.jti) > tuple_(end, jti))
         .where(table.c.expires_at > now, table.c.revoked_at.is_(None))
         .order_by(table.c.expires_at, table.c.jti)
-        .limit(limit if namespaces is None else SCANNED_ROWS)
     )
-    found = [_record(row) for row in connection.execute(query).all()]
-    return [token for token in found if namespaces is None or namespace_of(token.resource) in namespaces][:limit]
+    if namespaces is None:
+        return [_record(row) for row in connection.execute(query.limit(limit)).all()]
+    found: list[TokenRecord] = []
+    publishers = _publishers_of(connection, namespaces)
+    if publishers is None:
+        found = [_record(row) for row in connection.execute(query.limit(SCANNED_ROWS)).all()]
+        return [token for token in found if namespace_of(token.resource) in namespaces][:limit]
+    for publisher_id in publishers:
+        some = query.where(table.c.publisher_id == publisher_id).limit(limit)
+        found += [_record(row) for row in connection.execute(some).all()]
+    return sorted(found, key=lambda token: (token.expires_at, token.jti))[:limit]
+
+
+def _publishers_of(connection: Connection, namespaces: Collection[str]) -> list[str] | None:
+    """Return the ids of the publishers in these namespaces; `None` when there are too many of them."""
+    space, resource, publisher = tables.namespace, tables.resource, tables.publisher
+    found: list[str] = []
+    ids = connection.execute(select(space.c.id).where(space.c.name.in_(sorted(namespaces)))).scalars().all()
+    for number in ids:
+        query = (
+            select(publisher.c.id)
+            .join(resource, resource.c.id == publisher.c.resource_id)
+            .where(resource.c.namespace_id == number)
+            .limit(MAX_PUBLISHERS + 1 - len(found))
+        )
+        found += connection.execute(query).scalars().all()
+        if len(found) > MAX_PUBLISHERS:
+            return None
+    return found
 
 
 def find(connection: Connection, jti: str) -> TokenRecord | None:

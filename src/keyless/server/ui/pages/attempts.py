@@ -9,20 +9,17 @@ from keyless.errors import ConfigurationError, ResourceSyntaxError
 from keyless.issuers import profile_for
 from keyless.oidc.issuer import Issuer
 from keyless.resource import Resource, parse_resource
-from keyless.server.audit.event import EventKind
-from keyless.server.store.admin import activity
-from keyless.server.store.admin.activity import EXCHANGES, Activity
+from keyless.server.audit.event import EXCHANGES, EventKind
+from keyless.server.audit.reader import AuditFilter, AuditRecord
 from keyless.server.ui.pages.prefill import prefilled_from
 from keyless.server.ui.run_link import run_url
 from keyless.server.ui.visit import Answer, Html, Visit, not_found
 from keyless.trust.explain import Explanation, explain_claims
 
 
-def recent_attempts(visit: Visit, resource: Resource, *, limit: int) -> Sequence[Activity]:
+def recent_attempts(visit: Visit, resource: Resource, *, limit: int) -> Sequence[AuditRecord]:
     """Return the latest exchanges of a resource, granted, refused or explained."""
-    with visit.administration.reading() as connection:
-        wanted = activity.of_kinds(EXCHANGES, None)
-        return activity.scan(connection, wanted=wanted, resource=resource, limit=limit).events
+    return visit.store.audit_page(AuditFilter(resource=str(resource), kinds=EXCHANGES), limit=limit).records
 
 
 def show(visit: Visit) -> Answer:
@@ -45,7 +42,7 @@ def show(visit: Visit) -> Answer:
     return Html("attempt.html", values)
 
 
-def of_path(visit: Visit) -> Activity:
+def of_path(visit: Visit) -> AuditRecord:
     """Return the exchange that a path names, if this person may see it.
 
     Raises:
@@ -55,8 +52,7 @@ def of_path(visit: Visit) -> Activity:
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise not_found()
     reader = visit.reader
-    with visit.administration.reading() as connection:
-        event = activity.find(connection, int(text))
+    event = visit.store.audit_event_by_id(int(text))
     if event is None or event.kind not in EXCHANGES:
         raise not_found()
     if event.namespace is None:
@@ -67,7 +63,7 @@ def of_path(visit: Visit) -> Activity:
     return event
 
 
-def resource_of(event: Activity) -> Resource | None:
+def resource_of(event: AuditRecord) -> Resource | None:
     """Return the resource that was asked for, or `None`."""
     try:
         return None if event.resource is None else parse_resource(event.resource)
@@ -75,14 +71,14 @@ def resource_of(event: Activity) -> Resource | None:
         return None
 
 
-def _issuer(visit: Visit, event: Activity) -> Issuer | None:
+def _issuer(visit: Visit, event: AuditRecord) -> Issuer | None:
     try:
         return None if event.issuer is None else visit.administration.issuer(event.issuer)
     except ConfigurationError:  # removed meanwhile
         return None
 
 
-def _explanation(visit: Visit, event: Activity, resource: Resource, issuer: Issuer) -> Explanation | None:
+def _explanation(visit: Visit, event: AuditRecord, resource: Resource, issuer: Issuer) -> Explanation | None:
     """Judge the claims that were kept by the publishers of today; `None` where none were kept."""
     if not event.claims:
         return None

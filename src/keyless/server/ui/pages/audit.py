@@ -9,9 +9,9 @@ from typing import Final
 
 from keyless.errors import ResourceSyntaxError
 from keyless.resource import Resource, parse_resource
-from keyless.server.audit.event import EventKind
-from keyless.server.store.admin import activity
-from keyless.server.store.admin.activity import EXCHANGES, Activity, Found
+from keyless.server.audit.event import EXCHANGES, EventKind
+from keyless.server.audit.pages import Page
+from keyless.server.audit.reader import AuditFilter, PageKey
 from keyless.server.ui.listing import PAGE_ROWS, next_url
 from keyless.server.ui.run_link import commit_url, run_url
 from keyless.server.ui.visit import Answer, Download, Html, PageError, Visit, not_found
@@ -31,9 +31,9 @@ GROUPS: Final[Mapping[str, frozenset[str]]] = {
 def show_all(visit: Visit) -> Answer:
     """List events, the newest first."""
     found = _found(visit, PAGE_ROWS)
-    more = next_url(visit, found.before) if found.before is not None else None
+    more = next_url(visit, "{}:{}".format(*found.before)) if found.before is not None else None
     values = {
-        "events": [(event, run_url(event.issuer, event.claims)) for event in found.events],
+        "events": [(event, run_url(event.issuer, event.claims)) for event in found.records],
         "more": more,
         "groups": list(GROUPS),
         "query": {name: visit.query.get(name, "") for name in ("group", "resource", "publisher", "actor")},
@@ -47,9 +47,8 @@ def show(visit: Visit) -> Answer:
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise not_found()
     namespaces = visit.reader.readable_namespaces
-    with visit.administration.reading() as connection:
-        event = activity.find(connection, int(text))
-    if event is None or not activity.of_kinds((), namespaces)(event):
+    event = visit.store.audit_event_by_id(int(text))
+    if event is None or (namespaces is not None and event.namespace not in namespaces):
         raise not_found()
     details = {k: json.dumps(v, ensure_ascii=False) for k, v in event.data.items() if k != "claims"}
     links = {"run": run_url(event.issuer, event.claims), "commit": commit_url(event.issuer, event.claims)}
@@ -65,32 +64,31 @@ def verify(visit: Visit) -> Answer:
 
 def export(visit: Visit) -> Answer:
     """Hand over the listed events, a thousand at most, a JSON object a line."""
-    lines = [json.dumps(asdict(event), ensure_ascii=True) for event in _found(visit, EXPORT_ROWS).events]
+    lines = [json.dumps(asdict(event), ensure_ascii=True) for event in _found(visit, EXPORT_ROWS).records]
     return Download("keyless-audit.jsonl", "application/jsonl", ("\n".join(lines) + "\n").encode("ascii"))
 
 
-def _found(visit: Visit, limit: int) -> Found:
-    group = visit.query.get("group", "")
-    kinds = GROUPS.get(group, frozenset())
-    publisher, actor = visit.query.get("publisher", "").strip(), visit.query.get("actor", "").strip()
-    before = visit.query.get("after", "")
-    if before and not (before.isascii() and before.isdecimal() and len(before) < 16):
+def _found(visit: Visit, limit: int) -> Page:
+    kinds = GROUPS.get(visit.query.get("group", ""))
+    resource = _resource(visit.query.get("resource", "").strip())
+    wanted = AuditFilter(
+        resource=None if resource is None else str(resource),
+        publisher_id=visit.query.get("publisher", "").strip() or None,
+        actor=visit.query.get("actor", "").strip() or None,
+        kinds=kinds,
+    )
+    namespaces = visit.reader.readable_namespaces
+    return visit.store.audit_page(wanted, namespaces=namespaces, before=_before(visit), limit=limit)
+
+
+def _before(visit: Visit) -> PageKey | None:
+    text = visit.query.get("after", "")
+    numbers = text.split(":")
+    if not text:
+        return None
+    if len(numbers) != 2 or not all(n.isascii() and n.isdecimal() and len(n) < 16 for n in numbers):
         raise PageError(400, "this page's address cannot be read")
-    plain = activity.of_kinds(kinds, visit.reader.readable_namespaces)
-
-    def wanted(event: Activity) -> bool:
-        if publisher and event.publisher_id != publisher:
-            return False
-        return plain(event) and (not actor or event.actor == actor)
-
-    with visit.administration.reading() as connection:
-        return activity.scan(
-            connection,
-            wanted=wanted,
-            resource=_resource(visit.query.get("resource", "").strip()),
-            before=int(before) if before else None,
-            limit=limit,
-        )
+    return int(numbers[0]), int(numbers[1])
 
 
 def _resource(text: str) -> Resource | None:

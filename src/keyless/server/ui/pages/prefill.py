@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 from keyless.errors import ClaimError
 from keyless.issuers.profile import Profile
-from keyless.server.store.admin.activity import Activity
+from keyless.server.audit.reader import AuditRecord
 
 HOSTS: Final[Mapping[str, str]] = {"github.com": "github", "gitlab.com": "gitlab"}
 CLAIMS: Final = ("branch", "tag", "workflow", "environment")
@@ -66,7 +66,7 @@ def _gitlab(names: list[str]) -> dict[str, str]:
     return found
 
 
-def prefilled_from(event: Activity, profile: Profile) -> str | None:
+def prefilled_from(event: AuditRecord, profile: Profile) -> str | None:
     """Return the query of the form that would let exactly this job in, or `None` where nobody should be led to that.
 
     The values are the claims that came with a good signature; everything is shown and judged again before it counts. A
