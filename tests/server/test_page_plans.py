@@ -139,7 +139,13 @@ def doors(service: Service, logins: dict[str, str]) -> None:
 def pages_to_open() -> list[Route]:
     """Return the pages that show something; checking the chain reads all of the audit, and says so."""
     parts = Parts(
-        store=_NOTHING, administration=_NOTHING, public_url="", registries={}, secure=False, clock=lambda: 0.0
+        store=_NOTHING,
+        administration=_NOTHING,
+        public_url="",
+        registries={},
+        secure=False,
+        clock=lambda: 0.0,
+        provider=None,
     )
     routes = [route for route in cast("Router", create_ui(parts)).routes if isinstance(route, Route)]
     left = {"/ui/sign-in", "/ui/audit/verify"}

@@ -11,6 +11,8 @@ from typing import Any, Final
 import pytest
 
 from keyless.server.store import Store
+from keyless.server.store.connection import Connection, Database
+from keyless.server.store.postgres import PostgresDatabase
 from keyless.server.store.sqlite import SqliteDatabase
 from tests.support.postgres import PostgresServer
 
@@ -117,13 +119,21 @@ def fill(store: Store, start: int) -> None:
             [(f"w{n % 50}", n, start + n, "192.0.2.1") for n in numbers],
         ),
     }
-    with closing(store.database.connect()) as connection:
+    # So many rows take longer than a service's statement may, on a machine that is busy.
+    database = store.database
+    patient = database.connect() if isinstance(database, SqliteDatabase) else open_patiently(database)
+    with closing(patient) as connection:
         connection.execute(store.database.begin)
         for table, (columns, rows) in tables.items():
             marks = ", ".join("?" * len(rows[0]))
             connection.cursor().executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
         connection.execute("COMMIT")
         connection.execute("ANALYZE")
+
+
+def open_patiently(database: Database) -> Connection:
+    assert isinstance(database, PostgresDatabase)
+    return database.connect(patient=True)
 
 
 _connect = SqliteDatabase.connect
