@@ -31,7 +31,7 @@ from keyless.server.doors.resource_states import ResourceDoor, created, state_of
 from keyless.server.doors.revoke import RevokeDoor
 from keyless.server.doors.router import Router
 from keyless.server.doors.token import TokenDoor
-from keyless.server.exchange_protocol import exchange_protocol
+from keyless.server.front import Front
 from keyless.server.metrics import Metrics, process_gauges
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.checkpoint_key import load_checkpoint_key
@@ -186,7 +186,7 @@ class TokenService:
             metrics=self.metrics,
         )
         path = urlsplit(settings.public_url).path
-        self.public_protocol = exchange_protocol(self.token_door, f"{path}/oauth/token")
+        self.public_front = Front(self.token_door, f"{path}/oauth/token")
         self.public = Router(
             {
                 "/oauth/token": {"POST": self.token_door},

@@ -8,13 +8,14 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvicorn
 
 from keyless.errors import ConfigurationError
 from keyless.server.doors.http import Door
+from keyless.server.front import Front
 
 GRACEFUL_SECONDS: Final = 10  # what runs when the stop comes may finish; an exchange takes milliseconds
 _BACKLOG: Final = 2048
@@ -23,11 +24,11 @@ _FIRST_INHERITED: Final = 3  # SD_LISTEN_FDS_START
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application, the socket it is served on, and the HTTP protocol class, uvicorn's own when `None`."""
+    """An application, the socket it is served on, and what makes its connections."""
 
     app: Door
     sock: socket.socket
-    protocol: type[asyncio.Protocol] | None = None
+    front: Front = field(default_factory=Front)
 
 
 class _Listener(uvicorn.Server):
@@ -80,13 +81,12 @@ def _server(listener: Listener) -> _Listener:
     return _Listener(
         uvicorn.Config(
             listener.app,
-            http=listener.protocol or "httptools",
+            http=listener.front,  # type: ignore[arg-type]  # it is called as a protocol class would be
             lifespan="off",
             access_log=False,
             log_config=None,
             server_header=False,
             proxy_headers=False,  # nobody's forwarding header is believed until an operator lists the proxy (T105)
-            timeout_keep_alive=30,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
     )

@@ -119,7 +119,7 @@ def _serve(
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
         serve(
-            [Listener(service.public, public, service.public_protocol), Listener(service.inside, inside)],
+            [Listener(service.public, public, service.public_front), Listener(service.inside, inside)],
             ready=ready,
             reload=service.reload,
             drain=service.drain,

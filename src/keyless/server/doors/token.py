@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
@@ -26,7 +28,7 @@ _SHED_HEADERS: Final = ((b"retry-after", b"1"),)
 class TokenDoor:
     """Read a token request, hand it to the exchange, send what comes back.
 
-    Called as an ASGI application, or by `keyless.server.exchange_protocol` with a request that came in one piece (D17).
+    Called as an ASGI application, or by `keyless.server.front` with a whole request (D17).
 
     Args:
         service: The exchange.
@@ -51,6 +53,7 @@ class TokenDoor:
         self._public_url = public_url
         self._profile = profile
         self._grants = GrantLog()
+        self._tasks: set[asyncio.Task[HttpAnswer]] = set()  # the loop alone would not keep them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST."""
@@ -61,6 +64,18 @@ class TokenDoor:
             await send_answer(send, self.refusal(error, caller))
             return
         await send_answer(send, await self.answer(header(scope, b"content-type"), body, caller))
+
+    def begin(self, content_type: str, body: bytes, caller: Caller, reply: Callable[[HttpAnswer], None]) -> None:
+        """Begin to answer one whole request, as `answer` does; `reply` is called once, on this event loop."""
+        task = asyncio.get_running_loop().create_task(self.answer(content_type, body, caller))
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[HttpAnswer]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                reply(task.result())
+
+        task.add_done_callback(done)
 
     async def answer(self, content_type: str, body: bytes, caller: Caller) -> HttpAnswer:
         """Answer one request whose body is complete and not larger than `MAX_BYTES`; never raises."""
