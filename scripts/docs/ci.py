@@ -113,7 +113,14 @@ def _own(name: str) -> Iterator[str]:
     if file.before:
         yield from (*(f"- {one}" for one in file.before), "")
     language = next(language for end, language in LANGUAGES.items() if file.path.endswith(end))
-    yield from (f"`{file.path}`:", "", f"```{language}", file.text.rstrip(), "```", "")
+    yield from (
+        f"`{file.path}`:",
+        "",
+        f"```{language}{' norun=needs-its-platform' if language == 'sh' else ''}",
+        file.text.rstrip(),
+        "```",
+        "",
+    )
     yield from _publisher(name, job)
     yield from _pins(PROFILES[ISSUER_KINDS.get(name, name)], code="branch" in NEEDS[name].options)
     yield from ("## The id token", "")
@@ -199,7 +206,7 @@ def _of_table(row: Row) -> Iterator[str]:
     yield "Then, in the job:"
     yield ""
     yield from (
-        "```sh norun=needs-the-platform",
+        "```sh norun=needs-its-platform",
         "python -m pip install huggingface_hub ./ci/keyless-0.1.0-py3-none-any.whl",
     )
     yield from (f"export HF_ENDPOINT={AUDIENCE}",)
@@ -215,7 +222,7 @@ def _of_table(row: Row) -> Iterator[str]:
             "A job shows the same token to every service that takes such tokens, and each of them could use it here: "
             "[what that means](../../settings.md#platforms-with-an-audience-of-their-own)."
         )
-    yield from ("Then, once:", "", "```console norun=needs-the-platform")
+    yield from ("Then, once:", "", "```console")
     yield f"$ keyless trust issuer add {fixed.issuer} --kind generic{immutable}"
     yield from (f"$ keyless trust add {one.short} --issuer {fixed.issuer} {' '.join(pins)}" for one in RESOURCES)
     yield from ("```", "", "What stands in capitals is yours; `keyless doctor`, run in the job, shows its claims.", "")

@@ -35,7 +35,7 @@ def section(heading: str) -> str:
 
 def snippet(heading: str, language: str) -> str:
     """Return the first block of a language under a heading."""
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", section(heading), re.DOTALL)
+    found: list[str] = re.findall(rf"```{language}[^\n]*\n(.*?)```", section(heading), re.DOTALL)
     return found[0]
 
 

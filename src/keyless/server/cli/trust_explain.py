@@ -132,7 +132,8 @@ def _print(resource: Resource, content: Mapping[str, object]) -> None:
         findings = reading.objects(item, "claims")
         differing = dict.fromkeys(reading.text(found, "claim") for found in findings if not found["matches"])
         verdict = "accepts it" if item["accepted"] else f"does not accept it: {', '.join(differing)}"
-        print(visible(f"\npublisher {reading.text(item, 'publisher')} of {reading.text(item, 'issuer')} {verdict}"))
+        print()
+        print(visible(f"publisher {reading.text(item, 'publisher')} of {reading.text(item, 'issuer')} {verdict}"))
         print_table(HEADER, [_row(found) for found in findings])
 
 
