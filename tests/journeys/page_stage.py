@@ -168,7 +168,8 @@ class PageStage:
         if self._needs.issuer:
             asked = self._exits.enter_context(FakeIssuer())
             asked.rotate()
-            self.names |= {self._needs.issuer: asked.url, "2026-10": asked.kids[0], "2026-11": asked.kids[1]}
+            first, second = sorted(asked.kids)
+            self.names |= {self._needs.issuer: asked.url, "2026-10": first, "2026-11": second}
         if self._needs.postgres:
             self._install_postgres()
 

@@ -58,9 +58,9 @@ NEEDS = {
             f"{_ADD} acme/widgets --branch main --workflow train.yml {_OURS}",
         )
     ),
-    "docs/how-to/npm.md": Needs(settings='[doors.npm]\nurl = "https://npm.example.org"\n'),
-    "docs/how-to/oci.md": Needs(settings='[doors.oci]\nurl = "https://oci.example.org"\n'),
-    "docs/how-to/pypi.md": Needs(settings='[doors.pypi]\nurl = "https://pypi.example.org"\n'),
+    "docs/how-to/npm.md": Needs(settings='doors.npm.url = "https://npm.example.org"\n'),
+    "docs/how-to/oci.md": Needs(settings='doors.oci.url = "https://oci.example.org"\n'),
+    "docs/how-to/pypi.md": Needs(settings='doors.pypi.url = "https://pypi.example.org"\n'),
     "docs/issuer-keys.md": Needs(issuer="https://ci.example.org"),
     "docs/policy.md": Needs(
         before=(
