@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyless.errors import MalformedTokenError
 from keyless.jose.json import parse_json_object
@@ -45,11 +44,15 @@ def b64url_decode(text: str | bytes) -> bytes:
 
 def b64url_encode(data: bytes) -> str:
     """Encode bytes as base64url without padding."""
-    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
+    return b64url_segment(data).decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class CompactJws:
+def b64url_segment(data: bytes) -> bytes:
+    """Encode bytes as base64url without padding, as bytes."""
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL)
+
+
+class CompactJws(NamedTuple):
     """Hold the parts of a token whose signature nobody has checked yet."""
 
     unverified_header: Mapping[str, object]

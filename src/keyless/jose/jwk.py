@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keyless.errors import MalformedTokenError
-from keyless.jose.algorithms import PublicKeyMaterial, key_fits
+from keyless.jose.algorithms import PublicKeyMaterial, Verify, key_fits, verifier
 from keyless.jose.compact import b64url_decode, b64url_encode
 from keyless.jose.json import parse_json_object
 from keyless.jose.roca import is_roca
@@ -43,10 +43,19 @@ class PublicKey:
     kid: str | None
     algorithm: str | None
     material: PublicKeyMaterial = field(repr=False)
+    _verifiers: dict[str, Verify | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def fits(self, algorithm: str) -> bool:
         """Tell whether this key may verify that algorithm (V04, V08)."""
         return (self.algorithm is None or self.algorithm == algorithm) and key_fits(algorithm, self.material)
+
+    def verifier(self, algorithm: str) -> Verify | None:
+        """Return what checks signatures by that algorithm with this key, `None` when it does not fit."""
+        try:
+            return self._verifiers[algorithm]
+        except KeyError:  # callers ask for algorithms of an issuer's record only, so these are few
+            found = self._verifiers[algorithm] = verifier(algorithm, self.material) if self.fits(algorithm) else None
+            return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,29 +13,30 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from keyless.jose.algorithms import PrivateKeyMaterial, key_fits, sign
-from keyless.jose.compact import b64url_encode
+from keyless.jose.algorithms import PrivateKeyMaterial, Sign, key_fits, signer
+from keyless.jose.compact import b64url_segment
 from keyless.jose.json import compact_encoder
 from keyless.jose.jwk import PublicKey, public_jwk, thumbprint
 
 _text = compact_encoder(ensure_ascii=False)
 
 
-def _encode(value: Mapping[str, object]) -> str:
-    return b64url_encode(_text(dict(value)).encode())
+def _head(header: Mapping[str, object]) -> bytes:
+    return b64url_segment(_text(dict(header)).encode()) + b"."
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """Hold a private key with the names it signs under. `repr` shows the names only.
 
-    `header_prefix` caches the encoded header of each `typ`: the same for every token of one key.
+    `_heads` keeps the encoded header of each `typ`, with its dot, and `_signer` what signs: the same for every token.
     """
 
     kid: str
     algorithm: str
     material: PrivateKeyMaterial = field(repr=False)
-    _headers: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _heads: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _signer: list[Sign] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def generate(cls, algorithm: str = "ES256", *, kid: str | None = None) -> SigningKey:
@@ -92,11 +93,19 @@ class SigningKey:
             typ: Header `typ`.
             header: Header members that override or extend `alg`, `kid` and `typ`; tests use it to break rules.
         """
+        payload = _text(dict(claims)).encode()
         if header is None:
-            if (header_segment := self._headers.get(typ)) is None:
-                header_segment = _encode({"alg": self.algorithm, "kid": self.kid, "typ": typ})
-                self._headers[typ] = header_segment
-        else:
-            header_segment = _encode({"alg": self.algorithm, "kid": self.kid, "typ": typ, **header})
-        signing_input = f"{header_segment}.{_encode(claims)}"
-        return f"{signing_input}.{b64url_encode(sign(self.algorithm, self.material, signing_input.encode()))}"
+            return self.sign_payload(payload, typ=typ)
+        return self._signed(_head({"alg": self.algorithm, "kid": self.kid, "typ": typ, **header}), payload)
+
+    def sign_payload(self, payload: bytes, *, typ: str) -> str:
+        """Sign claims that are written down as JSON already; see `sign`."""
+        if (head := self._heads.get(typ)) is None:
+            head = self._heads[typ] = _head({"alg": self.algorithm, "kid": self.kid, "typ": typ})
+        return self._signed(head, payload)
+
+    def _signed(self, head: bytes, payload: bytes) -> str:
+        if not self._signer:
+            self._signer.append(signer(self.algorithm, self.material))
+        signing_input = head + b64url_segment(payload)
+        return (signing_input + b"." + b64url_segment(self._signer[0](signing_input))).decode("ascii")

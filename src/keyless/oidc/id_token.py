@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from keyless.errors import (
     AudienceMismatchError,
@@ -22,9 +21,8 @@ from keyless.errors import (
     MalformedTokenError,
     MissingClaimError,
 )
-from keyless.jose.algorithms import verify_signature
 from keyless.jose.claims import are_short_texts, check_times, numeric_date, require_text
-from keyless.jose.compact import CompactJws, parse_compact
+from keyless.jose.compact import MAX_CACHED_HEADER_CHARS, CompactJws, parse_compact
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import MAX_KID_CHARS, PublicKey
 from keyless.oidc.issuer import Issuer
@@ -40,47 +38,72 @@ _REGISTERED: Final = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 _LONGEST_REGISTERED: Final = max(map(len, _REGISTERED))
 # V03: these change what is signed or whose key is meant. `x5t`, `x5t#S256` and `x5c` are ignored: GitHub sends one.
 _FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u"})
-_MADE_HERE: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedIdToken:
+class _Unverified(NamedTuple):
+    jws: CompactJws
+    unverified_claims: Mapping[str, object]
+    unverified_issuer: str
+    unverified_kid: str
+    algorithm: str
+
+
+class UnverifiedIdToken(_Unverified):
     """Hold a well-formed token of which nothing is proven yet. Only `read_unverified` makes one.
 
     The claims are those of the bytes in `jws` and cannot be changed, so that proving the bytes proves the claims.
     """
 
-    jws: CompactJws = field(repr=False)
-    unverified_claims: Mapping[str, object] = field(repr=False)
-    unverified_issuer: str
-    unverified_kid: str
-    algorithm: str
-    _made_here: InitVar[object]
+    __slots__ = ()
 
-    def __post_init__(self, _made_here: object) -> None:
-        if _made_here is not _MADE_HERE:
-            raise TypeError("only keyless.oidc.id_token.read_unverified makes an UnverifiedIdToken")
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Refuse: claims and bytes of one of these belong together."""
+        raise TypeError("only keyless.oidc.id_token.read_unverified makes an UnverifiedIdToken")
+
+    @classmethod
+    def _make(cls, iterable: Iterable[object]) -> Self:  # type: ignore[override]  # it makes nothing
+        del iterable
+        return cls()
+
+    def _replace(self, **_: object) -> Self:
+        return type(self)()
+
+    def __repr__(self) -> str:
+        return f"UnverifiedIdToken(unverified_issuer={self.unverified_issuer!r}, kid={self.unverified_kid!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedIdToken:
+class _Verified(NamedTuple):
+    issuer: Issuer
+    claims: Mapping[str, object]
+    subject: str
+    issued_at: int
+    expires_at: int
+    jti: str | None
+    replay_key: bytes
+
+
+class VerifiedIdToken(_Verified):
     """Hold a CI id token whose signature, time, audience and claim types are proven.
 
     Only `verify_id_token` makes one. Times are Unix seconds. `replay_key` is 32 bytes and unique per issuer.
     """
 
-    issuer: Issuer
-    claims: Mapping[str, object] = field(repr=False)
-    subject: str
-    issued_at: int
-    expires_at: int
-    jti: str | None
-    replay_key: bytes = field(repr=False)
-    _made_here: InitVar[object]  # not a field, so `dataclasses.replace` cannot make a changed copy
+    __slots__ = ()
 
-    def __post_init__(self, _made_here: object) -> None:
-        if _made_here is not _MADE_HERE:
-            raise TypeError("only keyless.oidc.id_token.verify_id_token makes a VerifiedIdToken")
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Refuse: what was not proven is not one of these."""
+        raise TypeError("only keyless.oidc.id_token.verify_id_token makes a VerifiedIdToken")
+
+    @classmethod
+    def _make(cls, iterable: Iterable[object]) -> Self:  # type: ignore[override]  # it makes nothing
+        del iterable
+        return cls()
+
+    def _replace(self, **_: object) -> Self:
+        return type(self)()
+
+    def __repr__(self) -> str:
+        return f"VerifiedIdToken(issuer={self.issuer.url!r}, subject={self.subject!r}, jti={self.jti!r})"
 
 
 def check_header(header: Mapping[str, object], *, types: frozenset[str]) -> tuple[str, str]:
@@ -110,6 +133,22 @@ def check_header(header: Mapping[str, object], *, types: frozenset[str]) -> tupl
 _ID_TOKEN_TYPES: Final = frozenset({"", "jwt"})
 
 
+def _read_header(jws: CompactJws) -> tuple[str, str]:
+    """Return `check_header` of a token; the tokens of one key share a header to the byte, so it is looked at once."""
+    segment = jws.header_segment
+    if (known := _known_headers.get(segment)) is None:
+        known = check_header(jws.unverified_header, types=_ID_TOKEN_TYPES)
+        if len(segment) <= MAX_CACHED_HEADER_CHARS:
+            if len(_known_headers) >= _MAX_KNOWN_HEADERS:
+                _known_headers.clear()  # strangers' headers: whoever really uses one brings it again
+            _known_headers[segment] = known
+    return known
+
+
+_MAX_KNOWN_HEADERS: Final = 256
+_known_headers: Final[dict[str, tuple[str, str]]] = {}
+
+
 def read_unverified(token: str) -> UnverifiedIdToken:
     """Read which issuer and key a token claims, so that the right record and key can be looked up (V02-V07).
 
@@ -119,13 +158,14 @@ def read_unverified(token: str) -> UnverifiedIdToken:
         MalformedTokenError: The token has not the shape of an id token.
     """
     jws = parse_compact(token)
-    algorithm, kid = check_header(jws.unverified_header, types=_ID_TOKEN_TYPES)
+    algorithm, kid = _read_header(jws)
     claims = parse_json_object(jws.unverified_payload)
     _refuse_lookalike_names(claims)
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not 1 <= len(issuer) <= MAX_ISSUER_CHARS:
         raise MalformedTokenError("the token names no issuer")
-    return UnverifiedIdToken(jws, MappingProxyType(claims), issuer, kid, algorithm, _made_here=_MADE_HERE)
+    unchanging: Mapping[str, object] = MappingProxyType(claims)
+    return tuple.__new__(UnverifiedIdToken, (jws, unchanging, issuer, kid, algorithm))
 
 
 def _refuse_lookalike_names(claims: Mapping[str, object]) -> None:
@@ -177,15 +217,16 @@ def verify_id_token(
     if unverified.algorithm not in issuer.algorithms:
         raise InvalidSignatureError("the token's algorithm is not allowed for its issuer")
     jws = unverified.jws
-    for position, key in enumerate(fitting := [key for key in keys if key.fits(unverified.algorithm)], start=1):
+    fitting = [verify for key in keys if (verify := key.verifier(unverified.algorithm)) is not None]
+    if not fitting:
+        raise InvalidSignatureError("no key of that kid fits the token's algorithm")
+    for position, verify in enumerate(fitting, start=1):
         try:
-            verify_signature(unverified.algorithm, key.material, jws.signing_input, jws.signature)
+            verify(jws.signing_input, jws.signature)
             break
         except InvalidSignatureError:
             if position == len(fitting):
                 raise
-    else:
-        raise InvalidSignatureError("no key of that kid fits the token's algorithm")
     claims = unverified.unverified_claims  # proven from here on: these are the bytes that were signed
 
     subject = require_text(claims, "sub")
@@ -217,16 +258,8 @@ def verify_id_token(
         for name in required_claims:
             _require_scalar(claims, name)
     digest = hashlib.sha256(b"jti\0" + jti.encode() if jti is not None else b"jws\0" + jws.signing_input).digest()
-    return VerifiedIdToken(
-        issuer=issuer,
-        claims=claims,
-        subject=subject,
-        issued_at=int(issued_at),
-        expires_at=int(expires_at),
-        jti=jti,
-        replay_key=digest,
-        _made_here=_MADE_HERE,
-    )
+    proven = (issuer, claims, subject, int(issued_at), int(expires_at), jti, digest)
+    return tuple.__new__(VerifiedIdToken, proven)
 
 
 def _require_scalar(claims: Mapping[str, object], name: str) -> None:

@@ -36,11 +36,12 @@ from keyless.server.metrics import Metrics, process_gauges
 from keyless.server.mounted_hub import mount_hub
 from keyless.server.services.checkpoint_key import load_checkpoint_key
 from keyless.server.services.counting_fetcher import CountingFetcher
-from keyless.server.services.exchange import ExchangeRates, ExchangeService, PublisherLimits
+from keyless.server.services.exchange import ExchangeRates, ExchangeService
 from keyless.server.services.explain import ExplainService
 from keyless.server.services.forward_auth import ForwardAuth
 from keyless.server.services.group_commit import GroupCommit
 from keyless.server.services.housekeeping import Housekeeping, Job
+from keyless.server.services.issuance import PublisherLimits
 from keyless.server.services.issuer_keys import IssuerKeyWatch, OnReplaced
 from keyless.server.services.key_rotation import KeyRotation
 from keyless.server.services.keys import SigningKeys

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyless.issuers.profile import Attributes, Profile
 from keyless.oidc.id_token import VerifiedIdToken
@@ -36,8 +36,7 @@ class Mismatch:
     received: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Say what one publisher makes of a token: accepted when `mismatches` is empty.
 
     `first_use_pins` are the ids that this use would pin. `owner_proven` is true when every id that the

@@ -216,7 +216,7 @@ def test_outage_is_503_and_spends_nothing(registries: Registries, monkeypatch: p
     registries.add_publisher("pypi/acme-wheel")
     token = registries.mint_for("pypi")
     with monkeypatch.context() as patched:
-        patched.setattr(GroupCommit, "submit", down)
+        patched.setattr(GroupCommit, "put", down)
         answer = registries.mint_pypi(token)
 
     assert (answer.status, answer.json["errors"][0]["code"]) == (503, "temporarily-unavailable")
@@ -265,7 +265,7 @@ def test_without_a_registry_there_is_no_publisher_and_no_door(service: Service) 
     assert ask(service.app.public, "GET", "/_/oidc/audience").status == 404
 
 
-async def down(self: GroupCommit, row: object) -> object:
+def down(self: GroupCommit, row: object, answer: object, *, gone: object = None) -> None:
     """Fail as the group commit does while the store is away."""
-    del self, row
+    del self, row, answer, gone
     raise UnavailableError("the store is away", retry_after=2)

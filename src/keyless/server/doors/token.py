@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
@@ -66,26 +66,36 @@ class TokenDoor:
         await send_answer(send, await self.answer(header(scope, b"content-type"), body, caller))
 
     def begin(self, content_type: str, body: bytes, caller: Caller, reply: Callable[[HttpAnswer], None]) -> None:
-        """Begin to answer one whole request, as `answer` does; `reply` is called once, on this event loop."""
-        task = asyncio.get_running_loop().create_task(self.answer(content_type, body, caller))
-        self._tasks.add(task)
+        """Do what `answer` does without a task of its own, and hand the answer to `reply` (D17); never raises.
 
-        def done(task: asyncio.Task[HttpAnswer]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled():
-                reply(task.result())
+        Args:
+            content_type: The header.
+            body: Complete, and not larger than `MAX_BYTES`.
+            caller: Who sent it.
+            reply: Called once, before this returns or in a later callback of the running loop.
+        """
+        try:
+            request = parse_token_request(read_members(content_type, body), public_url=self._public_url)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            reply(self.refusal(error, caller))
+            return
+        self._service.begin(request, caller, functools.partial(self._reply, caller, reply))
 
-        task.add_done_callback(done)
+    def _reply(self, caller: Caller, reply: Callable[[HttpAnswer], None], result: IssuedToken | Exception) -> None:
+        reply(self.refusal(result, caller) if isinstance(result, Exception) else self._granted(result, caller))
 
     async def answer(self, content_type: str, body: bytes, caller: Caller) -> HttpAnswer:
         """Answer one request whose body is complete and not larger than `MAX_BYTES`; never raises."""
         try:
             request = parse_token_request(read_members(content_type, body), public_url=self._public_url)
             issued = await self._service.exchange(request, caller)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+        except Exception as error:  # noqa: BLE001 - as above
             return self.refusal(error, caller)
+        return self._granted(issued, caller)
+
+    def _granted(self, issued: IssuedToken, caller: Caller) -> HttpAnswer:
         self.metrics.exchanges.add("granted")
-        self._grants.write(caller.request_id, issued.publisher_id, str(issued.resource), issued.scope)
+        self._grants.write(caller.request_id, issued.publisher_id, issued.path, issued.scope)
         return HttpAnswer(200, _granted(issued), caller.request_id)
 
     def refusal(self, error: Exception, caller: Caller) -> HttpAnswer:

@@ -8,51 +8,44 @@ makes us send a request (S01).
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyless.errors import (
     ClaimError,
+    Error,
     LockedError,
     NoMatchingPublisherError,
     RateLimitedError,
-    ReplayedTokenError,
     RequestError,
-    TooManyTokensError,
     UnavailableError,
 )
+from keyless.jose.jwk import PublicKey
 from keyless.jose.signing import SigningKey
-from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS, VerifiedIdToken
-from keyless.oidc.issuer import ReplayMode
+from keyless.oidc.id_token import REPLAY_MARGIN_SECONDS
+from keyless.oidc.issuer import Issuer, ReplayMode
 from keyless.resource import HUB_TYPES, Resource
 from keyless.secret import Secret
 from keyless.server.metrics import Metrics
+from keyless.server.services.exchange_refusals import no_match, replayed, too_many
+from keyless.server.services.issuance import MAX_TOKEN_TTL_SECONDS, Issuance, PublisherLimits, issue
 from keyless.server.services.rate_limit import RateLimit
-from keyless.server.services.selection import PublisherSource, Selection, reasons_of, replay_of, select_publishers
+from keyless.server.services.selection import PublisherSource, select_publishers
 from keyless.server.services.terms import Terms
-from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest, printable
+from keyless.server.services.token_request import ACCESS_TOKEN_TYPE, TokenRequest
 from keyless.server.services.trail import Caller, ExchangeTrail, proven_claims
 from keyless.server.services.verification import Candidate, IdTokenVerification, ProvenIdentity
-from keyless.server.store.grants import Covered, Grant, Outcome, Verdict
+from keyless.server.store.grants import Grant, Outcome, Verdict
 from keyless.server.store.ids import new_jti
-from keyless.trust.match import Mismatch
-from keyless.trust.publisher import Operation, Publisher
-from keyless.verifier.access_token import ACCESS_TOKEN_TYP, access_token_claims
+from keyless.trust.publisher import Publisher
+from keyless.verifier.access_token import ACCESS_TOKEN_TYP
 
-MAX_TOKEN_TTL_SECONDS: Final = 3600  # D7
 _MAX_MATCH_ATTEMPTS: Final = 3  # a publisher edited between match and commit is matched again, not refused (D16)
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherLimits:
-    """Hold what a publisher may have where it says nothing of its own; 0 is any number (T78, T117)."""
-
-    max_live_tokens: int = 0
-    revoke_oldest: bool = False
-    max_grants_per_hour: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +56,10 @@ class ExchangeRates:
     by_identity: RateLimit
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
+class IssuedToken(NamedTuple):
     """Hold the answer of a successful exchange. `expires_in` is in seconds, `expires_at` Unix seconds.
 
-    `also` is how many packages it is for besides `resource`.
+    `also` is how many packages it is for besides `resource`, and `path` is the canonical spelling of that.
     """
 
     access_token: Secret
@@ -77,7 +69,12 @@ class IssuedToken:
     resource: Resource
     expires_at: int
     also: int = 0
+    path: str = ""
     issued_token_type: str = ACCESS_TOKEN_TYPE
+
+
+Answer = Callable[[IssuedToken | Exception], None]
+"""Told what came of an exchange; must not raise."""
 
 
 class ExchangeService:
@@ -90,7 +87,7 @@ class ExchangeService:
         trail: Makes grants durable, and keeps the rows of refusals.
         signing_key: Returns the key that signs now.
         token_ttl_seconds: Lifetime where the publisher sets none (D7).
-        limits: Of publishers that set none.
+        limits: Of publishers that set none; none when `None`.
         rates: How often one address and one identity may ask; as often as they like when `None`.
         metrics: What to count in.
         clock: Unix seconds.
@@ -105,7 +102,7 @@ class ExchangeService:
         trail: ExchangeTrail,
         signing_key: Callable[[], SigningKey],
         token_ttl_seconds: int = MAX_TOKEN_TTL_SECONDS,
-        limits: PublisherLimits = PublisherLimits(),
+        limits: PublisherLimits | None = None,
         rates: ExchangeRates | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
@@ -116,10 +113,11 @@ class ExchangeService:
         self._verification = verification
         self._trail = trail
         self._signing_key = signing_key
-        self._limits = limits
+        self._limits = limits or PublisherLimits()
         self._rates = rates or ExchangeRates(RateLimit(0, 0), RateLimit(0, 0))
         self._metrics = metrics or Metrics()
         self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def exchange(self, request: TokenRequest, caller: Caller, terms: Terms | None = None) -> IssuedToken:
         """Exchange one id token.
@@ -138,35 +136,69 @@ class ExchangeService:
             TooManyTokensError: The publisher has as many live tokens as it may. The id token stays unused.
             UnavailableError: We cannot tell, because something we depend on is down. Nothing was granted.
         """
-        terms = terms or self._hub
-        if request.resource is not None and request.resource.type not in terms.resource_types:
-            raise RequestError(f"tokens for {request.resource} are not handed out at this endpoint")
-        began = perf_counter()
-        if caller.address is not None:
-            self._limit("address", self._rates.by_address, caller.address)
-        candidate = self._verification.identify(request.subject_token.reveal())
+        answer: asyncio.Future[IssuedToken] = asyncio.get_running_loop().create_future()
+        self.begin(request, caller, functools.partial(_settle, answer), terms=terms, gone=answer.cancelled)
+        return await answer
+
+    def begin(
+        self,
+        request: TokenRequest,
+        caller: Caller,
+        answer: Answer,
+        *,
+        terms: Terms | None = None,
+        gone: Callable[[], bool] | None = None,
+    ) -> None:
+        """Do what `exchange` does without a task of its own, and tell `answer` the token or the error (D17).
+
+        What needs no waiting is done at once; only an issuer's keys that are not at hand and the row of a refusal are
+        waited for in a task.
+
+        Args:
+            request: What is presented, and for which target.
+            caller: Who sent it.
+            answer: Told once, before this returns or in a later callback of the running loop.
+            terms: Of the door it came to; the hub's own when `None`.
+            gone: Tells whether the caller has gone away; then nothing is granted any more.
+        """
+        attempt = _Attempt(request, caller, answer, terms or self._hub, gone)
         try:
-            identity = await self._verification.prove(candidate, audiences=terms.audiences)
-        except ClaimError as error:  # raised only after the signature proved good: worth an audit row (D15)
-            await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
-            raise
-        self._limit("identity", self._rates.by_identity, (candidate.issuer.id, identity.pinned_part))
-        self._metrics.steps.observe(perf_counter() - began, "verify")
-        for _attempt in range(_MAX_MATCH_ATTEMPTS):
-            issued, mode, outcome = await self._match_and_commit(identity, candidate, request, caller, terms)
-            match outcome.verdict:
-                case Verdict.GRANTED:
-                    self._metrics.steps.observe(perf_counter() - began, "total")
-                    return issued
-                case Verdict.REPLAYED:
-                    raise _replayed(mode, outcome, self._clock())
-                case Verdict.TOO_MANY_TOKENS:
-                    raise _too_many(outcome, self._clock())
-                case Verdict.PUBLISHER_CHANGED:
-                    continue
-                case Verdict.FAILED | Verdict.RECORDED:
-                    raise UnavailableError("the store could not keep this exchange", retry_after=5)
-        raise UnavailableError("the publisher is being changed right now", retry_after=1)
+            terms = attempt.terms
+            if request.resource is not None and request.resource.type not in terms.resource_types:
+                raise RequestError(f"tokens for {request.resource} are not handed out at this endpoint")
+            if caller.address is not None:
+                self._limit("address", self._rates.by_address, caller.address)
+            attempt.candidate = self._verification.identify(request.subject_token.reveal())
+            keys = self._verification.peek_keys(attempt.candidate)
+        except Exception as error:  # noqa: BLE001 - it is the caller's to hear
+            answer(error)
+            return
+        if keys is None:
+            self._spawn(self._wait_for_keys(attempt))
+        else:
+            self._prove(attempt, keys)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait_for_keys(self, attempt: _Attempt) -> None:
+        try:
+            keys = await self._verification.keys_of(attempt.candidate)
+        except Exception as error:  # noqa: BLE001 - as above
+            attempt.answer(error)
+        else:
+            self._prove(attempt, keys)
+
+    async def _refuse(self, attempt: _Attempt, error: Error, details: Sequence[str]) -> None:
+        """Keep the row of a refusal, then give it; the row comes first, or nobody could rely on it."""
+        try:
+            await self._trail.record(error.code, attempt.candidate, attempt.request, attempt.caller, details)
+        except Exception as failure:  # noqa: BLE001 - as above
+            attempt.answer(failure)
+        else:
+            attempt.answer(error)
 
     def _limit(self, by: str, rate: RateLimit, asking: Hashable) -> None:
         try:
@@ -175,162 +207,178 @@ class ExchangeService:
             self._metrics.limited.add(by)
             raise
 
-    async def _match_and_commit(
-        self, identity: ProvenIdentity, candidate: Candidate, request: TokenRequest, caller: Caller, terms: Terms
-    ) -> tuple[IssuedToken, ReplayMode, Outcome]:
+    def _prove(self, attempt: _Attempt, keys: Sequence[PublicKey]) -> None:
+        candidate = attempt.candidate
+        try:
+            identity = self._verification.prove_with(keys, candidate, audiences=attempt.terms.audiences)
+            self._limit("identity", self._rates.by_identity, (candidate.issuer.id, identity.pinned_part))
+        except ClaimError as error:  # raised only after the signature proved good: worth an audit row (D15)
+            self._spawn(self._refuse(attempt, error, [f"{error}"]))
+        except Exception as error:  # noqa: BLE001 - as above
+            attempt.answer(error)
+        else:
+            attempt.identity = identity
+            attempt.proven = perf_counter()
+            self._metrics.steps.observe(attempt.proven - attempt.began, "verify")
+            self._match_and_commit(attempt)
+
+    def _match_and_commit(self, attempt: _Attempt) -> None:
+        try:
+            refusal = self._match(attempt)
+        except Exception as error:  # noqa: BLE001 - as above
+            attempt.answer(error)
+            return
+        if refusal is not None:
+            self._spawn(self._refuse(attempt, *refusal))
+
+    def _match(self, attempt: _Attempt) -> tuple[Error, Sequence[str]] | None:
+        """Find the publisher, sign, and hand the grant over to be committed; return what to refuse instead, and why."""
+        request, identity, terms = attempt.request, attempt.identity, attempt.terms
         now, observe = int(self._clock()), self._metrics.steps.observe
-        token = identity.token
         began = perf_counter()
         try:
             selection = select_publishers(self._store, request, identity, now=now)
         except LockedError as locked:
-            await self._trail.record(locked.code, candidate, request, caller)
-            raise
+            return locked, ()
         resource, chosen = selection.resource, selection.accepted
         if resource is None or chosen is None or resource.type not in terms.resource_types:
-            error = _no_match(selection, request, identity)
-            await self._trail.record(error.code, candidate, request, caller, error.reasons)
-            raise error
-        publisher = chosen.publisher
-        operations = _narrowed(publisher.operations, request.scope)
+            error = no_match(selection, request, identity)
+            return error, error.reasons
         try:
             companions = selection.companions if request.resource_type is not None else ()
-        except NoMatchingPublisherError as error:
-            await self._trail.record(error.code, candidate, request, caller, [f"{error}"])
-            raise
-        together = (publisher, *companions)
+        except NoMatchingPublisherError as too_many_packages:
+            return too_many_packages, [f"{too_many_packages}"]
+        token, publisher = identity.token, chosen.publisher
+        issuance = self._issuance(publisher, companions, terms, token.issuer)
         matched = perf_counter()
         observe(matched - began, "match")
-        ttl_seconds = min([_ttl_seconds(p, terms, now) for p in together])
-        jti = new_jti(now)
-        scope = " ".join(operations)
-        also = [(companion.resource, companion.id) for companion in companions]
-        access_token = self._sign(token, publisher, resource, also, jti, operations, now, now + ttl_seconds)
-        signed = perf_counter()
+        jti, expires_at = new_jti(now), now + issuance.ttl_seconds(now)
+        scope, write = issuance.narrowed_to(request.scope)
+        key = self._signing_key()
+        access_token = publisher.token_prefix + key.sign_payload(
+            write(jti, now, expires_at, token.subject), typ=ACCESS_TOKEN_TYP
+        )
+        signed = attempt.signed = perf_counter()
         observe(signed - matched, "sign")
-        mode = replay_of(together, terms.replay or token.issuer.replay)
-        window = self._trail.reserve(identity)
-        grant = Grant(
-            jti=jti,
-            publisher_id=publisher.id,
-            publisher_version=publisher.version,
-            issuer_id=token.issuer.id,
-            replay_key=token.replay_key,
-            replay_mode=mode,
-            replay_expires_at=token.expires_at + self._verification.leeway_seconds + REPLAY_MARGIN_SECONDS,
-            resource=str(resource),
-            scope=scope,
-            audience=publisher.audience,
-            ci_subject=token.subject,
-            issued_at=now,
-            expires_at=now + ttl_seconds,
-            also=tuple(Covered(str(p.resource), p.id, p.version, p.pending_until is not None) for p in companions),
-            first_use_pins=dict(chosen.first_use_pins),
-            pending=publisher.pending_until is not None,
-            max_live_tokens=_own(_least([p.max_live_tokens for p in together]), self._limits.max_live_tokens),
-            revoke_oldest=self._limits.revoke_oldest,
-            keep_refusal=window is not None,
-            max_grants_per_hour=_own(
-                _least([p.max_grants_per_hour for p in together]), self._limits.max_grants_per_hour
+        attempt.mode, attempt.window = issuance.replay, self._trail.reserve(identity)
+        attempt.issued = IssuedToken(
+            Secret(access_token),
+            expires_at - now,
+            scope,
+            publisher.id,
+            resource,
+            expires_at,
+            len(companions),
+            issuance.resource,
+        )
+        self._trail.put(
+            Grant(
+                jti=jti,
+                publisher_id=publisher.id,
+                publisher_version=publisher.version,
+                issuer_id=token.issuer.id,
+                replay_key=token.replay_key,
+                replay_mode=issuance.replay,
+                replay_expires_at=token.expires_at + self._verification.leeway_seconds + REPLAY_MARGIN_SECONDS,
+                resource=issuance.resource,
+                scope=scope,
+                audience=publisher.audience,
+                ci_subject=token.subject,
+                issued_at=now,
+                expires_at=expires_at,
+                also=issuance.also,
+                first_use_pins=chosen.first_use_pins,
+                pending=publisher.pending_until is not None,
+                max_live_tokens=issuance.max_live_tokens,
+                revoke_oldest=self._limits.revoke_oldest,
+                keep_refusal=attempt.window is not None,
+                max_grants_per_hour=issuance.max_grants_per_hour,
+                request_id=attempt.caller.request_id,
+                claims=proven_claims(identity),
+                address=attempt.caller.address,
+                user_agent=attempt.caller.user_agent,
             ),
-            request_id=caller.request_id,
-            claims=proven_claims(identity),
-            address=caller.address,
-            user_agent=caller.user_agent,
+            functools.partial(self._committed, attempt),
+            gone=attempt.gone,
         )
-        outcome = await self._trail.submit(grant, identity, window)
-        observe(perf_counter() - signed, "commit")
-        issued = IssuedToken(access_token, ttl_seconds, scope, publisher.id, resource, now + ttl_seconds, len(also))
-        return issued, mode, outcome
+        return None
 
-    def _sign(
+    def _committed(self, attempt: _Attempt, outcome: Outcome | Exception) -> None:
+        try:
+            result = self._result(attempt, outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            result = error
+        if result is None:
+            self._match_and_commit(attempt)
+        else:
+            attempt.answer(result)
+
+    def _result(self, attempt: _Attempt, outcome: Outcome | Exception) -> IssuedToken | Exception | None:
+        """Return what the caller gets, `None` when his publisher has changed meanwhile and is to be matched again."""
+        verdict = None if isinstance(outcome, Exception) else outcome.verdict
+        self._trail.settle(attempt.identity, attempt.window, kept=verdict not in (None, Verdict.GRANTED))
+        if isinstance(outcome, Exception):
+            return outcome
+        now, observe = perf_counter(), self._metrics.steps.observe
+        observe(now - attempt.signed, "commit")
+        match outcome.verdict:
+            case Verdict.GRANTED:
+                observe(now - attempt.began, "total")
+                return attempt.issued
+            case Verdict.REPLAYED:
+                return replayed(attempt.mode, outcome, self._clock())
+            case Verdict.TOO_MANY_TOKENS:
+                return too_many(outcome, self._clock())
+            case Verdict.PUBLISHER_CHANGED:
+                attempt.matched += 1
+                if attempt.matched < _MAX_MATCH_ATTEMPTS:
+                    return None
+                return UnavailableError("the publisher is being changed right now", retry_after=1)
+            case Verdict.FAILED | Verdict.RECORDED:
+                return UnavailableError("the store could not keep this exchange", retry_after=5)
+
+    def _issuance(
         self,
-        token: VerifiedIdToken,
         publisher: Publisher,
-        resource: Resource,
-        also: Sequence[tuple[Resource, str]],
-        jti: str,
-        operations: Sequence[Operation],
-        issued_at: int,
-        expires_at: int,
-    ) -> Secret:
-        claims = access_token_claims(
-            issuer=self._public_url,
-            audience=publisher.audience,
-            publisher_id=publisher.id,
-            jti=jti,
-            issued_at=issued_at,
-            expires_at=expires_at,
-            resource=resource,
-            operations=operations,
-            ci_issuer=token.issuer.url,
-            ci_subject=token.subject,
-            prefix=publisher.token_prefix,
-            also=also,
-        )
-        return Secret(publisher.token_prefix + self._signing_key().sign(claims, typ=ACCESS_TOKEN_TYP))
+        companions: Sequence[Publisher],
+        terms: Terms,
+        issuer: Issuer,
+    ) -> Issuance:
+        """Return what tokens of these publishers have in common, kept beside the one that leads when it is alone."""
+        if not companions:
+            known: Issuance | None = publisher.memo.get("issuance")
+            if known is not None and known.terms is terms and known.issuer is issuer:
+                return known
+        found = issue(publisher, companions, terms, issuer, self._limits, self._public_url)
+        if not companions:
+            publisher.memo["issuance"] = found
+        return found
 
 
-def _narrowed(operations: Sequence[Operation], asked: frozenset[str]) -> tuple[Operation, ...]:
-    """Return the publisher's operations, or those of them that the caller asked for (RFC 6749 section 3.3)."""
-    wanted = tuple(operation for operation in operations if operation.value in asked)
-    return wanted or tuple(operations)  # words we do not know are ignored; the answer's `scope` says what was given
+@dataclass(slots=True)
+class _Attempt:
+    """One exchange under way."""
+
+    request: TokenRequest
+    caller: Caller
+    answer: Answer
+    terms: Terms
+    gone: Callable[[], bool] | None
+    began: float = field(default_factory=perf_counter)
+    matched: int = 0
+    window: int | None = None
+    mode: ReplayMode = ReplayMode.ONCE
+    candidate: Candidate = field(init=False)
+    identity: ProvenIdentity = field(init=False)
+    proven: float = field(init=False)
+    signed: float = field(init=False)
+    issued: IssuedToken = field(init=False)
 
 
-def _ttl_seconds(publisher: Publisher, terms: Terms, now: int) -> int:
-    """Return how long a publisher's token lives.
-
-    Never longer than the publisher: who checks it offline is told by no event that the publisher's time came.
-    """
-    ttl_seconds = min(MAX_TOKEN_TTL_SECONDS, publisher.ttl_seconds or terms.ttl_seconds)
-    return ttl_seconds if publisher.expires_at is None else min(ttl_seconds, publisher.expires_at - now)
-
-
-def _least(caps: Sequence[int | None]) -> int | None:
-    """Return the strictest cap of publishers that grant together; `None` where none has one, 0 is any number."""
-    if len(caps) == 1:
-        return caps[0]
-    own = [cap for cap in caps if cap is not None]
-    return min((cap for cap in own if cap), default=0) if own else None
-
-
-def _own(value: int | None, default: int) -> int:
-    return default if value is None else value
-
-
-def _too_many(outcome: Outcome, now: float) -> TooManyTokensError:
-    return TooManyTokensError(
-        "the trusted publisher has as many live tokens as it may; it gets one more when one of them ends or is revoked",
-        retry_after=max(1.0, (outcome.room_at or now) - now),
-    )
-
-
-def _replayed(mode: ReplayMode, outcome: Outcome, now: float) -> ReplayedTokenError:
-    when = f" {max(0.0, now - outcome.first_used_at):.0f} s ago" if outcome.first_used_at is not None else ""
-    if mode is ReplayMode.COUNTED:
-        return ReplayedTokenError(f"this id token was first exchanged{when} and has been used as often as is allowed")
-    return ReplayedTokenError(
-        f"this id token was already exchanged{when}. Each exchange needs a fresh one: let the client mint it (unset"
-        " HF_OIDC_ID_TOKEN and give the job 'permissions: id-token: write'), or let the owner of the publisher set"
-        " its replay to 'counted'"
-    )
-
-
-def _no_match(selection: Selection, request: TokenRequest, identity: ProvenIdentity) -> NoMatchingPublisherError:
-    """Say what differs: to everyone the caller's own claims, to the proven owner also which of them (D12, T94, T95)."""
-    token, resource = identity.token, selection.resource
-    # Who named a publisher is told of it, not of its resource: an id must not tell what it belongs to (T94).
-    target = request.publisher_id or request.resource_type or (resource.short if resource is not None else "")
-    said = proven_claims(identity)
-    shown = ", ".join(f"{name} {printable(said[name])}" for name in list(said)[:8])
-    message = f"no trusted publisher of {printable(target)} accepts this id token"
-    # What differs comes first: whoever cuts a long message must not cut the one thing its reader needs.
-    if (nearest := next((v for v in selection.verdicts if v.owner_proven), None)) is not None:
-        differing = ", ".join(_differs(item) for item in nearest.mismatches)
-        message = f"{message}; your publisher {nearest.publisher.id} wants something else for {differing}"
-    message = f"{message}. The token says: {shown or 'sub ' + printable(token.subject)}"
-    return NoMatchingPublisherError(message, reasons=reasons_of(selection))
-
-
-def _differs(item: Mismatch) -> str:
-    return f"{item.claim} {printable(item.received)}" if item.received is not None else f"{item.claim} (absent)"
+def _settle(answer: asyncio.Future[IssuedToken], result: IssuedToken | Exception) -> None:
+    if answer.done():  # the caller went away
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)

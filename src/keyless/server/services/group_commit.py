@@ -1,9 +1,11 @@
-"""Many exchanges, one sync: callers wait while one thread writes whatever has gathered (D17).
+"""Many exchanges, one sync: callers wait while whatever has gathered is written at once (D17).
 
-Rows gather on the event loop. At the end of a loop turn all of them go to the writer as one batch; while it writes and
-syncs, the next batch gathers, and goes when the last one's callers have been answered. So batches grow with load, a
-lone caller never waits for company, and the writer is woken once a batch, not once a row. Who has waited too long is
-refused with 503 before anything of his is written (admission by time waited).
+Rows gather on the event loop. At the end of a loop turn all of them are one batch. As long as the disk is quick, the
+loop itself writes and syncs it and answers all callers: what came meanwhile is the next turn's, and the next batch.
+Where the store cannot do that, or a sync was slow, the batch goes to a thread; while that writes and syncs, the next
+batch gathers, and goes when the last one's callers have been answered. So batches grow with load, and a lone caller
+never waits for company. Who has waited too long is refused with 503 before anything of his is written (admission by
+time waited).
 """
 
 from __future__ import annotations
@@ -25,8 +27,14 @@ from keyless.server.store.grants import Grant, Outcome, Refusal
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096  # about a second of work; more only grows the wait of everyone
 MAX_WAIT_SECONDS: Final = 2.0
+QUICK_SECONDS: Final = 0.002  # that the loop may spend on a batch's sync; a local disk takes a tenth of it
+SLOW_FOR_SECONDS: Final = 1.0  # for so long after a slower one, batches go to the thread
 
 _log = logging.getLogger("keyless.server")
+
+
+Answer = Callable[[Outcome | Exception], None]
+"""Told what became of a row, on the loop that brought it; must not raise."""
 
 
 @dataclass(slots=True)
@@ -34,7 +42,8 @@ class _Waiting:
     row: Grant | Refusal
     since: float
     loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Outcome]
+    answer: Answer
+    gone: Callable[[], bool] | None
 
 
 @dataclass(slots=True)
@@ -42,18 +51,20 @@ class _Batch:
     on_time: list[_Waiting]
     late: list[_Waiting]
     finish: Callable[[], Sequence[Outcome]]
+    begun: bool
 
 
-_Answer = tuple[_Waiting, Outcome | Exception]
+_Answered = tuple[_Waiting, Outcome | Exception]
 
 
 class GroupCommit:
-    """Gather rows from the event loop and commit them together on a thread of their own.
+    """Gather rows from the event loop and commit them together.
 
     Args:
         commit: `Store.commit`: one transaction for all rows, one outcome for each; raises `UnavailableError` when the
             store cannot tell.
-        begin: `Store.begin_commit`: does what needs no waiting at once and returns what does the rest, or `None`.
+        begin: `Store.begin_commit`: does what needs no waiting at once and returns what does the rest, or `None`. The
+            loop does that rest itself unless a sync was slow within the last second.
         batch_size: Told how many rows each batch has.
         monotonic: Clock in seconds.
     """
@@ -73,6 +84,7 @@ class GroupCommit:
         self._lock = threading.Lock()  # around the list and the flags
         self._gathering: list[_Waiting] = []
         self._in_flight = False
+        self._quick_from = monotonic()  # the disk is taken for quick from then on
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._closing = False
         self._ended = False
@@ -90,8 +102,23 @@ class GroupCommit:
         Raises:
             UnavailableError: The store is down, the queue is full, or the wait was too long. Nothing was granted.
         """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.put(row, functools.partial(_settle, future), gone=future.cancelled)
+        return await future
+
+    def put(self, row: Grant | Refusal, answer: Answer, *, gone: Callable[[], bool] | None = None) -> None:
+        """Do what `submit` does, and tell `answer` the outcome or the error, in a later callback of the running loop.
+
+        Args:
+            row: What to commit.
+            answer: Told once, unless this raises.
+            gone: Asked right before the row is written; nothing is written for whom it tells to be gone.
+
+        Raises:
+            UnavailableError: The service is shutting down, or too many wait.
+        """
         loop = asyncio.get_running_loop()
-        item = _Waiting(row, self._monotonic(), loop, loop.create_future())
+        item = _Waiting(row, self._monotonic(), loop, answer, gone)
         with self._lock:
             # Under the lock, so that nobody is left behind by a `close` in another thread.
             if self._closing or self._ended:
@@ -102,7 +129,6 @@ class GroupCommit:
             first = len(self._gathering) == 1 and not self._in_flight
         if first:
             loop.call_soon(self._hand_over)  # after this turn, so that its other callers come along
-        return await item.answer
 
     def close(self) -> None:
         """Write what is waiting, then stop."""
@@ -111,20 +137,32 @@ class GroupCommit:
         self._batches.put(None)
         self._thread.join()
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, *, here: bool = True) -> None:
         with self._lock:
             if self._in_flight or self._closing or not self._gathering:
                 return
-            batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
-            self._in_flight = True
+            gathered, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
             # Under the lock: a batch that is begun holds the store, and must not be left behind by a `close`.
-            self._batches.put(self._prepare(batch))
+            batch = self._prepare(gathered)
+            began = self._monotonic()
+            if not (here and batch.begun) or began < self._quick_from:
+                self._in_flight = True
+                self._batches.put(batch)
+                return
+            answers = self._settle(batch)
+            took = self._monotonic() - began
+            if took > QUICK_SECONDS:
+                self._quick_from = began + took + SLOW_FOR_SECONDS
+            more = bool(self._gathering)
+        if more:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        _deliver(answers, here=True)
 
     def _prepare(self, batch: list[_Waiting]) -> _Batch:
         """Sort out who waits no longer or too long, and begin to write the others' rows if that needs no waiting."""
         now = self._monotonic()
         # Who has gone away must not have his id token spent for him.
-        batch = [item for item in batch if not item.answer.cancelled()]
+        batch = [item for item in batch if item.gone is None or not item.gone()]
         on_time = [item for item in batch if now - item.since <= MAX_WAIT_SECONDS]
         late = [item for item in batch if now - item.since > MAX_WAIT_SECONDS]
         rows = [item.row for item in on_time]
@@ -135,7 +173,7 @@ class GroupCommit:
                 finish = self._begin(rows)
             except Exception:  # noqa: BLE001 - the ordinary way may do better, and says what is wrong
                 _log.exception("a batch of %d rows could not be begun", len(rows))
-        return _Batch(on_time, late, finish or functools.partial(self._commit, rows))
+        return _Batch(on_time, late, finish or functools.partial(self._commit, rows), begun=finish is not None)
 
     def _write(self) -> None:
         try:
@@ -149,7 +187,7 @@ class GroupCommit:
             with self._lock:
                 self._in_flight = False
             if not _deliver(answers, then=self._hand_over):
-                self._hand_over()  # the callers' loop is gone; another one may have gathered rows meanwhile
+                self._hand_over(here=False)  # the callers' loop is gone; another one may have gathered rows meanwhile
         while True:
             with self._lock:
                 left, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
@@ -157,10 +195,10 @@ class GroupCommit:
                 return
             _deliver(self._settle(self._prepare(left)))
 
-    def _settle(self, batch: _Batch) -> list[_Answer]:
+    def _settle(self, batch: _Batch) -> list[_Answered]:
         """Finish writing a batch and pair each of its callers with what became of his row."""
         late = UnavailableError("the exchange waited too long", retry_after=1)
-        answers: list[_Answer] = [(item, late) for item in batch.late]
+        answers: list[_Answered] = [(item, late) for item in batch.late]
         if batch.on_time:
             answers += zip(batch.on_time, self._outcomes(batch), strict=True)
         return answers
@@ -179,29 +217,41 @@ class GroupCommit:
             return [UnavailableError("the store failed", retry_after=5)] * count
 
 
-def _deliver(answers: Sequence[_Answer], *, then: Callable[[], None] | None = None) -> bool:
+def _deliver(answers: Sequence[_Answered], *, then: Callable[[], None] | None = None, here: bool = False) -> bool:
     """Answer callers on their own loops, then call `then` on the last of these; false when there was none to call it.
 
-    A loop that has closed meanwhile has nobody left to answer.
+    A loop that has closed meanwhile has nobody left to answer. `here`: this is the loop of most of them.
     """
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    own = asyncio.get_running_loop() if here else None
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answered]] = {}
     for item, outcome in answers:
         by_loop.setdefault(item.loop, []).append((item, outcome))
     called = False
     for loop, share in by_loop.items():
+        if loop is own:
+            _tell_all(share, then)
+            called = True
+            continue
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set_all, share, then)
+            loop.call_soon_threadsafe(_tell_all, share, then)
             called = True
     return called
 
 
-def _set_all(answers: Sequence[_Answer], then: Callable[[], None] | None) -> None:
+def _tell_all(answers: Sequence[_Answered], then: Callable[[], None] | None) -> None:
     for item, outcome in answers:
-        if item.answer.done():  # the caller went away
-            continue
-        if isinstance(outcome, Exception):
-            item.answer.set_exception(outcome)
-        else:
-            item.answer.set_result(outcome)
+        try:
+            item.answer(outcome)
+        except Exception:  # noqa: BLE001 - one caller's bug must not keep the others waiting
+            _log.exception("an answer could not be given")
     if then is not None:
         then()
+
+
+def _settle(future: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
+    if future.done():  # the caller went away
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

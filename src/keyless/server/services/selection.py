@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keyless.errors import LockedError, NoMatchingPublisherError
 from keyless.oidc.issuer import ReplayMode
@@ -38,8 +37,7 @@ class PublisherSource(Protocol):
         """Return the usable publishers of all resources of a type that name one of these claims with this value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Hold the target of a request and the verdicts of its publishers, the one that counts leading.
 
     `resource` is `None` when the caller named a publisher that does not exist. Where the caller named a publisher,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from keyless.errors import MalformedTokenError, RequestError, ResourceSyntaxError, UnsupportedGrantError
@@ -29,8 +28,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(NamedTuple):
     """Hold a well-formed request: what is presented, and for which target.
 
     `resource` is the target; when the caller named a publisher instead (D22), `publisher_id` is set and `resource` is

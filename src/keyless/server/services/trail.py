@@ -6,16 +6,16 @@ Only what follows a good signature gets a row, and no identity more than its bud
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keyless.issuers import Profile
 from keyless.issuers.profile import as_text
 from keyless.jose.claims import are_short_texts
+from keyless.server.services.group_commit import Answer
 from keyless.server.services.refusals import RefusalBudget
 from keyless.server.services.token_request import TokenRequest
 from keyless.server.services.verification import Candidate, ProvenIdentity
-from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
+from keyless.server.store.grants import Grant, Outcome, Refusal
 
 _MAX_CLAIM_CHARS: Final = 512  # of one claim value in the audit
 
@@ -26,9 +26,11 @@ class Committer(Protocol):
     async def submit(self, row: Grant | Refusal) -> Outcome:
         """Commit one row."""
 
+    def put(self, row: Grant | Refusal, answer: Answer, *, gone: Callable[[], bool] | None = None) -> None:
+        """Commit one row and tell `answer`."""
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+
+class Caller(NamedTuple):
     """Say who sent a request, for the audit's contact table only."""
 
     request_id: str
@@ -52,23 +54,20 @@ class ExchangeTrail:
     def reserve(self, identity: ProvenIdentity) -> int | None:
         """Set a row aside for a grant that may end as a refusal; `None` when the identity has used up its budget.
 
-        The grant then says `keep_refusal` or not, and `submit` is told what was set aside.
+        The grant then says `keep_refusal` or not, and `settle` is told what was set aside.
         """
         return self._budget.reserve(identity.token.issuer.id, identity.pinned_part)
 
-    async def submit(self, grant: Grant, identity: ProvenIdentity, window: int | None) -> Outcome:
-        """Commit a grant. If it ends as a refusal, its row is within the identity's budget too.
+    def put(self, grant: Grant, answer: Answer, *, gone: Callable[[], bool] | None = None) -> None:
+        """Commit a grant and tell `answer` what became of it, see `GroupCommit.put`; then call `settle`."""
+        self._committer.put(grant, answer, gone=gone)
 
-        Raises:
-            UnavailableError: It could not be made durable.
-        """
-        whose = (grant.issuer_id, identity.pinned_part)
-        outcome = await self._committer.submit(grant)
+    def settle(self, identity: ProvenIdentity, window: int | None, *, kept: bool) -> None:
+        """Give back what was reserved for a grant, unless it ended as a refusal whose row was kept."""
         if window is None:
-            self._budget.dropped += outcome.verdict is not Verdict.GRANTED
-        elif outcome.verdict is Verdict.GRANTED:
-            self._budget.give_back(*whose, window)
-        return outcome
+            self._budget.dropped += kept
+        elif not kept:
+            self._budget.give_back(identity.token.issuer.id, identity.pinned_part, window)
 
     async def record(
         self,

@@ -10,8 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keyless.errors import UnavailableError, UntrustedIssuerError
 from keyless.issuers import Profile, profile_for
@@ -46,8 +45,7 @@ class KeySource(Protocol):
         """Return keys, fetching if need be; blocks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Hold a token of which nothing is proven yet, beside the record of the issuer it names."""
 
     unverified: UnverifiedIdToken
@@ -55,8 +53,7 @@ class Candidate:
     profile: Profile
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenIdentity:
+class ProvenIdentity(NamedTuple):
     """Hold a proven token and what conditions compare of it.
 
     `pinned_part` is the ids that tell this identity from others of its issuer, as one text, for budgets (T105).
@@ -65,11 +62,7 @@ class ProvenIdentity:
     token: VerifiedIdToken
     attributes: Attributes
     profile: Profile
-    pinned_part: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        ids = [self.attributes.get(name, "") for name in self.profile.required_pins(self.token.issuer)]
-        object.__setattr__(self, "pinned_part", "/".join(ids))
+    pinned_part: str
 
 
 class IdTokenVerification:
@@ -120,21 +113,33 @@ class IdTokenVerification:
         return Candidate(unverified, issuer, profile_for(issuer.kind))
 
     async def prove(self, candidate: Candidate, *, audiences: Sequence[str] = ()) -> ProvenIdentity:
-        """Prove signature, times, audience and claims.
-
-        Args:
-            candidate: From `identify`.
-            audiences: What the token may be meant for at a door of its own; our public URL when empty.
+        """Prove signature, times, audience and claims; see `prove_with`.
 
         Raises:
             ClaimError: A claim is not acceptable. Raised only after the signature proved good.
             TokenError: The token is not its issuer's.
             UnavailableError: We cannot tell, because the issuer's keys cannot be had now.
         """
-        issuer, profile = candidate.issuer, candidate.profile
-        keys = await self._issuer_keys(issuer, candidate.unverified.unverified_kid)
+        return self.prove_with(await self.keys_of(candidate), candidate, audiences=audiences)
+
+    def prove_with(
+        self, keys: Sequence[PublicKey], candidate: Candidate, *, audiences: Sequence[str] = ()
+    ) -> ProvenIdentity:
+        """Prove signature, times, audience and claims with the issuer's keys at hand.
+
+        Args:
+            keys: From `peek_keys` or `keys_of`.
+            candidate: From `identify`.
+            audiences: What the token may be meant for at a door of its own; our public URL when empty.
+
+        Raises:
+            ClaimError: A claim is not acceptable. Raised only after the signature proved good.
+            TokenError: The token is not its issuer's.
+            UnavailableError: Our clock is known to be off.
+        """
+        unverified, issuer, profile = candidate
         token = verify_id_token(
-            candidate.unverified,
+            unverified,
             issuer=issuer,
             keys=keys,
             # Where the platform lets nobody choose the audience, it is that one and no other (T43).
@@ -145,7 +150,22 @@ class IdTokenVerification:
             leeway_seconds=self.leeway_seconds,
             required_claims=profile.required_claims,
         )
-        return ProvenIdentity(token, profile.attributes(token.claims), profile)
+        attributes = profile.attributes(token.claims)
+        pinned_part = "/".join([attributes.get(name, "") for name in profile.required_pins(issuer)])
+        return ProvenIdentity(token, attributes, profile, pinned_part)
+
+    def peek_keys(self, candidate: Candidate) -> Sequence[PublicKey] | None:
+        """Return the issuer's keys of the token's `kid` when they are at hand; else `keys_of` has to be waited for."""
+        return self._keys.peek(candidate.issuer, candidate.unverified.unverified_kid)
+
+    async def keys_of(self, candidate: Candidate) -> Sequence[PublicKey]:
+        """Return the issuer's keys of the token's `kid`, fetching them if need be.
+
+        Raises:
+            TokenError: The issuer has no such key.
+            UnavailableError: They cannot be had now.
+        """
+        return await self._issuer_keys(candidate.issuer, candidate.unverified.unverified_kid)
 
     async def _issuer_keys(self, issuer: Issuer, kid: str) -> Sequence[PublicKey]:
         if (keys := self._keys.peek(issuer, kid)) is not None:
@@ -185,5 +205,7 @@ class IdTokenVerification:
 
 def _meant(candidate: Candidate, audiences: Sequence[str]) -> str:
     """Return which of a door's audiences a token is checked against: the one it names, else the first."""
+    if len(audiences) == 1:
+        return audiences[0]
     named = candidate.unverified.unverified_claims.get("aud")
     return next((audience for audience in audiences[1:] if named in (audience, [audience])), audiences[0])

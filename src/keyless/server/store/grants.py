@@ -22,9 +22,11 @@ class Covered:
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Grant:
     """Ask for one access token: a claim on the id token, a token row and an audit row, or nothing at all (D14).
+
+    Nobody changes one; it is not frozen because that makes it three times as dear, and there is one for every exchange.
 
     Attributes:
         jti: The access token's id; unique. `ids.new_jti` makes ones that keep the index small.
