@@ -159,8 +159,8 @@ JOSE = (
     Guard(
         "V09 T13",
         "jose/algorithms.py",
-        "if key.curve.name == name and len(signature) == 2 * width:",
-        "if key.curve.name == name:",
+        "        if len(signature) == 2 * width:",
+        "        if True:",
         "jose/test_edge_cases.py::test_a_number_written_shorter_is_another_spelling",
     ),
     Guard(
@@ -660,7 +660,7 @@ SERVICE = (
     ),
     Guard(
         "T94",
-        "server/services/exchange.py",
+        "server/services/exchange_refusals.py",
         '    target = request.publisher_id or request.resource_type or (resource.short if resource is not None else "")',
         '    target = resource.short if resource is not None else ""',
         f"{_TOKEN}::test_publisher_id_does_not_tell_what_it_belongs_to",

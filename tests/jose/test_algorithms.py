@@ -9,11 +9,22 @@ import json
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import example, given
+from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from keyless.errors import InvalidSignatureError
-from keyless.jose.algorithms import ALGORITHMS, P256_ORDER, has_low_s, key_fits, sign, verify_signature
+from keyless.jose.algorithms import (
+    ALGORITHMS,
+    P256_ORDER,
+    has_low_s,
+    key_fits,
+    p256_signature,
+    sign,
+    verify_signature,
+)
 from keyless.jose.compact import b64url_decode, b64url_encode, parse_compact
 from keyless.jose.jwk import parse_jwk
 from tests.jose.keys import (
@@ -218,3 +229,30 @@ def test_the_padding_of_the_signature_segment_is_checked_before_the_signature() 
 
     assert len(text) == 86
     assert b64url_encode(b64url_decode(text)) == text
+
+
+@given(r=st.integers(1, P256_ORDER - 1), s=st.integers(1, P256_ORDER - 1))
+@example(r=1, s=1)
+@example(r=2**255, s=P256_ORDER // 2)
+@example(r=2**248 - 1, s=P256_ORDER // 2 + 1)
+@example(r=P256_ORDER - 1, s=P256_ORDER - 1)
+def test_a_signature_is_read_out_of_its_der_as_the_library_reads_it(r: int, s: int) -> None:
+    """D6: 32 bytes each, whatever the numbers' lengths, and of the two values of `s` the low one."""
+    written = p256_signature(encode_dss_signature(r, s))
+
+    assert written == r.to_bytes(32, "big") + min(s, P256_ORDER - s).to_bytes(32, "big")
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_what_checks_for_a_key_checks_again_and_again(algorithm: str) -> None:
+    """V09: kept between tokens, it still believes one signature over one text only."""
+    key = signing_key(algorithm)
+    check = key.public_key().verifier(algorithm)
+    assert check is not None
+    signature = sign(algorithm, key.material, b"text")
+
+    check(b"text", signature)
+    for text, wrong in ((b"texts", signature), (b"text", signature[:-1]), (b"text", signature[::-1]), (b"text", b"")):
+        with pytest.raises(InvalidSignatureError):
+            check(text, wrong)
+    check(b"text", signature)

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from keyless.errors import UnavailableError
-from keyless.server.services.group_commit import MAX_BATCH, MAX_WAIT_SECONDS, MAX_WAITING, GroupCommit
+from keyless.server.services.group_commit import (
+    MAX_BATCH,
+    MAX_WAIT_SECONDS,
+    MAX_WAITING,
+    QUICK_SECONDS,
+    SLOW_FOR_SECONDS,
+    GroupCommit,
+)
 from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
 
 RECORDED = Outcome(Verdict.RECORDED)
@@ -71,6 +78,12 @@ class Stopwatch:
     def __call__(self) -> float:
         """Return the time."""
         return self.now
+
+
+@pytest.fixture
+def stopwatch() -> Stopwatch:
+    """A clock that stands still."""
+    return Stopwatch()
 
 
 async def submit_all(writer: GroupCommit, names: Sequence[str]) -> list[Outcome | BaseException]:
@@ -318,3 +331,90 @@ def test_an_answer_of_the_wrong_length_fails_the_batch_and_not_the_writer(disk: 
 
     assert isinstance(first[0], UnavailableError)
     assert second == [RECORDED]
+
+
+class BegunDisk(Disk):
+    """Stand in for a store that writes at once and then only has to sync."""
+
+    def __init__(self, stopwatch: Stopwatch) -> None:
+        super().__init__()
+        self.stopwatch = stopwatch
+        self.sync_seconds = 0.0
+        self.synced_by: list[str] = []
+
+    def begin(self, rows: Sequence[Grant | Refusal]) -> Callable[[], Sequence[Outcome]]:
+        """Write; return the sync."""
+        names = [item.request_id for item in rows]
+
+        def sync() -> Sequence[Outcome]:
+            self.synced_by.append(threading.current_thread().name)
+            self.stopwatch.now += self.sync_seconds
+            self.batches.append(names)
+            return [self.answer(name) for name in names]
+
+        return sync
+
+
+def test_the_loop_syncs_as_long_as_the_disk_is_quick(stopwatch: Stopwatch) -> None:
+    """D17: a quick sync is waited for where it is; after a slow one the thread waits, for a while."""
+    disk = BegunDisk(stopwatch)
+    writer = GroupCommit(disk.commit, begin=disk.begin, monotonic=stopwatch)
+
+    async def scene() -> None:
+        assert await submit_all(writer, ["a", "b"]) == [RECORDED, RECORDED]
+        disk.sync_seconds = QUICK_SECONDS * 2
+        await submit_all(writer, ["slow"])
+        disk.sync_seconds = 0.0
+        await submit_all(writer, ["by the thread"])
+        stopwatch.now += SLOW_FOR_SECONDS
+        await submit_all(writer, ["quick again"])
+
+    asyncio.run(scene())
+    writer.close()
+
+    here = threading.current_thread().name
+    assert disk.batches == [["a", "b"], ["slow"], ["by the thread"], ["quick again"]]
+    assert disk.synced_by == [here, here, "keyless-commit", here]
+
+
+def test_one_answer_that_fails_keeps_nobody_waiting(stopwatch: Stopwatch) -> None:
+    """D17: a bug in one caller's answer is his alone; and what he brings while answered is the next batch."""
+    disk = BegunDisk(stopwatch)
+    writer = GroupCommit(disk.commit, begin=disk.begin, monotonic=stopwatch)
+    told: list[str] = []
+
+    async def scene() -> None:
+        done = asyncio.Event()
+
+        def break_down(_outcome: Outcome | Exception) -> None:
+            raise RuntimeError("a bug")
+
+        def last(_outcome: Outcome | Exception) -> None:
+            told.append("second")
+            done.set()
+
+        def again(_outcome: Outcome | Exception) -> None:
+            told.append("first")
+            writer.put(row("c"), last)
+
+        writer.put(row("a"), break_down)
+        writer.put(row("b"), again)
+        await asyncio.wait_for(done.wait(), 30)
+
+    asyncio.run(scene())
+    writer.close()
+
+    assert told == ["first", "second"]
+    assert disk.batches == [["a", "b"], ["c"]]
+
+
+def test_more_than_a_batch_is_written_batch_by_batch(stopwatch: Stopwatch) -> None:
+    """D17: nobody is left behind when more gathered than one batch takes."""
+    disk = BegunDisk(stopwatch)
+    writer = GroupCommit(disk.commit, begin=disk.begin, monotonic=stopwatch)
+
+    outcomes = asyncio.run(submit_all(writer, [str(number) for number in range(MAX_BATCH * 2 + 1)]))
+    writer.close()
+
+    assert outcomes == [RECORDED] * (MAX_BATCH * 2 + 1)
+    assert [len(batch) for batch in disk.batches] == [MAX_BATCH, MAX_BATCH, 1]
