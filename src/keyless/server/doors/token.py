@@ -53,7 +53,6 @@ class TokenDoor:
         self._public_url = public_url
         self._profile = profile
         self._grants = GrantLog()
-        self._tasks: set[asyncio.Task[HttpAnswer]] = set()  # the loop alone would not keep them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST."""
