@@ -200,7 +200,7 @@ def test_help_reads_like_a_page(capsys: pytest.CaptureFixture[str]) -> None:
 
     text = capsys.readouterr().out
     assert [option for option in (*setup._VALUED, *setup._FLAGS) if option not in text] == []
-    assert "Exit codes:" in text
+    assert "exit codes:" in text
 
 
 @pytest.mark.usefixtures("repository")

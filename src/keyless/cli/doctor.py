@@ -8,6 +8,7 @@ import textwrap
 
 from keyless.cli import output
 from keyless.cli.options import HelpRequested, UsageError, parse_options
+from keyless.cli.terminal import has_colour
 from keyless.client.diagnosis.check import Cause, Check, Report, Status
 from keyless.client.diagnosis.diagnose import DEFAULT_SECONDS, diagnose
 from keyless.client.environment import MAX_TIMEOUT_SECONDS
@@ -68,7 +69,7 @@ def run(argv: list[str]) -> int:
             "doctor", argv, valued=("--resource", "--endpoint", "--timeout"), flags=("--exchange", "--json")
         )
     except HelpRequested:
-        output.data(HELP)
+        output.help_page(HELP)
         return 0
     report = diagnose(
         os.environ,
@@ -80,7 +81,7 @@ def run(argv: list[str]) -> int:
     if "--json" in options.flags:
         output.json_data(report.as_json())
     else:
-        output.data(_encodable(as_text(report, colour=_has_colour(sys.stdout)), sys.stdout))
+        output.data(_encodable(as_text(report, colour=has_colour(sys.stdout)), sys.stdout))
     return exit_code(report)
 
 
@@ -170,7 +171,3 @@ def _encodable(text: str, stream: TextIO) -> str:
     """Return the text with what the stream's encoding lacks written as escapes: a claim may be in any script."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _has_colour(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from keyless.cli.options import HelpRequested, Options, UsageError, parse_options
-from keyless.cli.output import data
+from keyless.cli.output import help_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
             takes_command=True,
         )
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     if not options.command or not options.command[0]:
         raise UsageError(

@@ -10,7 +10,7 @@ import os
 import sys
 
 from keyless.cli.options import HelpRequested, UsageError, parse_options
-from keyless.cli.output import data, note, report
+from keyless.cli.output import data, help_page, note, report
 from keyless.errors import Error, ResourceSyntaxError
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_options("git-credential", words, valued=("--resource", "--endpoint"))
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     if not action:
         raise UsageError("keyless git-credential needs get, store or erase", hint="See: keyless git-credential --help")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyless.cli.options import HelpRequested, parse_options
-from keyless.cli.output import data, json_data
+from keyless.cli.output import data, help_page, json_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_options("id-token", argv, valued=("--audience", "--provider"), flags=("--json",))
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     import os
 

@@ -26,7 +26,7 @@ from keyless.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final, TextIO
+    from typing import Final
 
 EXIT_OK: Final = 0
 EXIT_OTHER: Final = 1  # includes an answer that cannot be understood
@@ -60,12 +60,19 @@ def exit_code(error: Error) -> int:
 
 
 def report(error: Error) -> int:
-    """Write an error once on stderr - `keyless: code: message`, the hint indented - and return its exit code."""
-    colour = _has_colour(sys.stderr)
+    """Write an error once on stderr - `keyless: code: message`, the hint indented - and return its exit code.
+
+    Messages hold what others say, and what a claim holds: whatever would act on a terminal is shown as an escape.
+    """
+    from keyless.cli.terminal import has_colour, visible, visible_lines
+
+    colour = has_colour(sys.stderr)
     code = f"{_RED}{error.code}{_RESET}" if colour else error.code
-    lines = [f"keyless: {code}: {error.message}"]
+    lines = [f"keyless: {code}: {visible(error.message)}"]
     if error.hint:
-        lines += [f"{_DIM}  {line}{_RESET}" if colour else f"  {line}" for line in error.hint.splitlines()]
+        lines += [
+            f"{_DIM}  {line}{_RESET}" if colour else f"  {line}" for line in visible_lines(error.hint).splitlines()
+        ]
     note("\n".join(lines))
     return exit_code(error)
 
@@ -85,6 +92,13 @@ def data(text: str) -> None:
     sys.stdout.flush()
 
 
+def help_page(text: str) -> None:
+    """Write a verb's help to stdout, in lines that fit the terminal."""
+    from keyless.cli.terminal import columns, page
+
+    data(page(text, columns(sys.stdout)))
+
+
 def json_data(value: object) -> None:
     """Write a value as indented JSON to stdout."""
     import json
@@ -96,9 +110,3 @@ def mask(secret: str) -> None:
     """Ask the platform to hide a value in its log, where it has a way to ask (D24)."""
     if os.environ.get("GITHUB_ACTIONS") == "true":  # Forgejo and Gitea runners understand it as well
         note(f"::add-mask::{secret}")
-
-
-def _has_colour(stream: TextIO | None) -> bool:
-    return (
-        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyless.cli.options import HelpRequested, parse_options
-from keyless.cli.output import data, json_data
+from keyless.cli.output import data, help_page, json_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ signature, which must be refused. Both are checked: a service that refuses every
 accepts everything. The token it gets is revoked at once and never printed. Run it from a scheduled CI job whose
 publisher can only read a resource made for it.
 
+  --resource R       what the token is for; a resource made for it, whose publisher can only read
   --provider NAME    insist on one of those that `keyless providers` lists (default: detected)
   --json             print an object with ok, seconds and what was refused
 
@@ -34,7 +35,7 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_options("probe", argv, valued=("--resource", "--provider"), flags=("--json",))
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     import os
     from contextlib import suppress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from keyless.cli.options import HelpRequested, parse_options
-from keyless.cli.output import data, json_data
+from keyless.cli.output import data, help_page, json_data
 from keyless.client.environment import read_endpoint
 from keyless.providers.base import CannotMint
 from keyless.providers.detect import ORDER
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_options("providers", argv, valued=("--endpoint",), flags=("--json",))
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     endpoint = read_endpoint(os.environ, options.one("--endpoint"))
     rows: list[dict[str, object]] = []

@@ -6,7 +6,7 @@ import os
 import sys
 
 from keyless.cli.options import HelpRequested, UsageError, parse_options
-from keyless.cli.output import data, note
+from keyless.cli.output import help_page, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_options("revoke", argv, valued=("--file", "--endpoint"))
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     from keyless.client.environment import clean, read_endpoint
     from keyless.client.job_cache import forget_everywhere

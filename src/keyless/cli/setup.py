@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from keyless.ci_files import HUB, PLATFORMS, WHEEL, CiFile, Job
 from keyless.ci_files.publisher import NEEDS, Identity, Steps, on_our_service, on_the_hub, settings_page
 from keyless.cli.options import HelpRequested, Options, UsageError, parse_options
-from keyless.cli.output import EXIT_OK, data, json_data, note
+from keyless.cli.output import EXIT_OK, data, help_page, json_data, note
 from keyless.client.environment import read_endpoint
 from keyless.errors import ConfigurationError
 from keyless.resource import PACKAGE_TYPES, parse_resource
@@ -59,27 +59,31 @@ _REMOTE_SECTION: Final = re.compile(r'^\[remote "origin"\]\n(?:(?!\[).*\n?)*?\s*
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 
 HELP: Final = f"""\
-keyless setup: write the CI file that publishes without a stored secret, and say which publisher to enter
+usage: keyless setup [--provider P] [--resource R …] [--folder DIR …] [--endpoint URL] [--repository NAME]
+                     [--branch NAME] [--environment E] [--file-name F] [--issuer URL] [--pin NAME=VALUE …]
+                     [--install WHAT] [--write [--force]] [--directory DIR] [--create [--url URL]] [--no-input] [--json]
 
-usage: keyless setup [--provider P] [--resource R]... [options]
-
-What is not given is asked for on a terminal; in a script it is taken from the git repository around, or is an error.
+Writes the CI file that publishes without a stored secret, and says which publisher to enter and where. What is not
+given is asked for on a terminal; in a script it is taken from the git repository around, or is an error.
 
   --provider P       {", ".join(sorted(PLATFORMS))}
-  --resource R       what to publish to: acme/model, datasets/acme/data, pypi/NAME, ...; may be given several times
+  --resource R       what to publish to: acme/model, datasets/acme/data, pypi/NAME, …; may be given several times
   --folder DIR       what lies in it is uploaded; once for each --resource, in the same order
   --endpoint URL     the service, or the package registry; else HF_ENDPOINT, else the Hugging Face Hub
   --repository NAME  owner/name of the repository that the job runs in; else out of its git remote
   --branch NAME      the branch that publishes (main)
   --environment E    deployment environment of the job
   --file-name F      name of the workflow's file, where the platform lets one choose it (publish.yml)
-  --issuer URL       issuer of a platform of your own (self-managed GitLab, Forgejo, a cluster, ...)
+  --issuer URL       issuer of a platform of your own (self-managed GitLab, Forgejo, a cluster, …)
   --pin NAME=VALUE   an id that never changes, as the publisher has to demand it; may be given several times
   --install WHAT     what pip installs to have keyless in the job ({WHEEL})
   --write            write the file into the repository; without, it is printed
   --directory DIR    the repository's root (the one around this folder)
   --force            write over a file that is there already
-  --create           also make the publishers, in the local store (--db, --config) or at --url
+  --create           also make the publishers: at --url, else in the local store
+  --url URL          with --create: a service's inside listener
+  --db PATH          with --create: database file or postgresql:// URL; else the one in the settings
+  --config FILE      with --create: settings file (TOML); else KEYLESS_CONFIG
   --no-input         ask nothing
   --json             print one JSON document
 
@@ -87,7 +91,8 @@ examples:
   keyless setup --provider github --resource acme/model --write
   keyless setup --provider gitlab --resource acme/model --resource datasets/acme/data --endpoint https://hub.example.org
 
-Exit codes: 0 done, 2 usage or configuration, 1 other failure."""
+exit codes: 0 done, 2 usage or configuration, 4 the service refused the publisher, 5 outage (worth another try),
+1 anything else."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -100,7 +105,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         options = parse_options("setup", argv, valued=_VALUED, flags=_FLAGS)
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return EXIT_OK
     root = Path(options.one("--directory") or _root(Path.cwd()))
     ask = _may_ask(options)

@@ -54,14 +54,14 @@ def run(argv: list[str]) -> int:
         sys.stdout.flush()
         return 0
     from keyless.cli.options import HelpRequested, parse_options
-    from keyless.cli.output import data
+    from keyless.cli.output import help_page
 
     try:
         options = parse_options(
             "token", argv, valued=("--resource", "--endpoint", "--format", "--for"), flags=("--json", "--any-source")
         )
     except HelpRequested:
-        data(HELP)
+        help_page(HELP)
         return 0
     kind = options.one("--for")
     return _run(options) if kind in {None, "huggingface"} else _run_for_registry(options, kind or "")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from keyless.cli.terminal import has_colour
 from keyless.demo.children import INTERRUPTS
 from keyless.demo.narrator import Narrator
 from keyless.demo.stage import BRANCH, DATASET, MODEL, Stage
@@ -45,7 +46,7 @@ def run(argv: Sequence[str], *, observer: Observer | None = None) -> int:
     if options.json and options.serve:
         parser.error("--json and --serve contradict each other")
     hf = find_hf(options.hf)
-    narrator = Narrator(None if options.json else sys.stdout, colour=_wants_colour())
+    narrator = Narrator(None if options.json else sys.stdout, colour=has_colour(sys.stdout))
     with INTERRUPTS:
         summary = run_demo(hf=hf, narrator=narrator, keep=options.keep, serve=options.serve, observer=observer)
     if options.json:
@@ -126,7 +127,3 @@ def _serve(stage: Stage, tell: Narrator) -> None:
         stage.service.wait()
     except KeyboardInterrupt:
         tell.say("Bye.")
-
-
-def _wants_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

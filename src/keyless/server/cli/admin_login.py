@@ -9,19 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.http.url import parse_endpoint
 from keyless.secret import Secret
 from keyless.server.cli import login_file, one_time_secret
 from keyless.server.cli.admin_people import open_people
 from keyless.server.cli.api_client import ApiClient
-from keyless.server.cli.store_access import (
-    add_store_arguments,
-    moment,
-    open_administration,
-    print_json,
-    visible,
-)
+from keyless.server.cli.store_access import add_store_arguments, moment, open_administration, print_json
 from keyless.server.people.credentials import CODE_SECONDS, CODE_TRIES
 from keyless.server.people.principal import SignedIn
 from keyless.server.representations.principal import signed_in_from_json, signed_in_json

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from keyless.cli.terminal import visible
 from keyless.errors import (
     AccessRefusedError,
     ConfigurationError,
@@ -29,7 +30,6 @@ from keyless.http.url import parse_endpoint
 from keyless.jose.json import parse_json_object
 from keyless.secret import Secret
 from keyless.server.cli import login_file
-from keyless.server.cli.store_access import visible
 
 TIMEOUT_SECONDS: Final = 60.0
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.jose.jwk import KeySet, PublicKey
 from keyless.resource import parse_resource
@@ -27,7 +28,6 @@ from keyless.server.cli.store_access import (
     parse_past,
     print_json,
     run_handler,
-    visible,
     warn,
 )
 from keyless.server.representations.audit import audit_json

@@ -7,8 +7,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
-from keyless.server.cli.store_access import add_store_arguments, location, print_json, run_handler, visible
+from keyless.server.cli.store_access import add_store_arguments, location, print_json, run_handler
 from keyless.server.database_url import DatabaseLocation
 from keyless.server.settings import load_store_settings
 from keyless.server.store.connection import Database

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from keyless.cli.terminal import visible
 from keyless.resource import PACKAGE_TYPES
 from keyless.server.cli.package_text import id_token_audience, package_job_lines
-from keyless.server.cli.store_access import moment, visible
+from keyless.server.cli.store_access import moment
 from keyless.trust.publisher import Condition, Operator, Pin, Publisher
 
 HEADER: Final = ("ID", "RESOURCE", "ISSUER", "JOB", "IDS", "OPERATIONS", "LAST USED", "STATE")

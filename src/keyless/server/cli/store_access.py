@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyless.cli.output import report
+from keyless.cli.terminal import columns, table, visible
 from keyless.errors import ConfigurationError, Error
 from keyless.server.database_url import DatabaseLocation, parse_location
 from keyless.server.settings import StoreSettings, load_store_settings
@@ -103,21 +104,13 @@ def print_json(value: object) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns; a cell's control characters are shown as escapes (T18)."""
-    cells = [list(header), *([visible(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def visible(text: str) -> str:
-    """Return text that moves no cursor and forges no line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """Print aligned columns that fit the terminal; a cell's control characters are shown as escapes (T18)."""
+    print("\n".join(table(header, rows, most=columns(sys.stdout))))
 
 
 def warn(text: str) -> None:
     """Print a warning to standard error."""
-    print(f"keyless: warning: {text}", file=sys.stderr)
+    print(f"keyless: warning: {visible(text)}", file=sys.stderr)
 
 
 def moment(unix_seconds: int | None, *, never: str = "never") -> str:

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_REFUSED
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.resource import Resource, parse_resource
 from keyless.server.cli.api_client import ApiClient
 from keyless.server.cli.remote_desk import RemoteDesk
-from keyless.server.cli.store_access import add_store_arguments, print_json, print_table, visible
+from keyless.server.cli.store_access import add_store_arguments, print_json, print_table
 from keyless.server.cli.trust_snapshot import (
     TrustSnapshot,
     open_snapshot,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.http.guarded import GuardedFetcher
 from keyless.oidc.issuer import Issuer, PinnedKeys
@@ -18,7 +19,6 @@ from keyless.server.cli.store_access import (
     parse_expiry,
     print_json,
     print_table,
-    visible,
     warn,
 )
 from keyless.server.services.issuer_keys import IssuerKeyWatch, Probe, probe_issuer

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_OTHER
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES
 from keyless.resource import parse_resource
 from keyless.server.cli.remote_desk import open_desk
-from keyless.server.cli.store_access import add_store_arguments, print_json, visible
+from keyless.server.cli.store_access import add_store_arguments, print_json
 from keyless.trust.lint import CODES, UNUSED_DAYS, LintFinding, Severity, lint
 
 if TYPE_CHECKING:

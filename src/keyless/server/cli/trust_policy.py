@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_OTHER
+from keyless.cli.terminal import visible
 from keyless.errors import ConflictError
 from keyless.server.cli.api_client import ApiClient
-from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json, visible
+from keyless.server.cli.store_access import add_store_arguments, open_administration, print_json
 from keyless.server.policy.document import Policy, policy_json, read_policy, schema_text
 from keyless.server.policy.plan import Action, Difference, Plan, PlannedChange, plan_from_json, plan_json
 from keyless.server.policy.service import PlanChangedError, PolicyService

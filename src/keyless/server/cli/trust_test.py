@@ -8,9 +8,10 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from keyless.cli.output import EXIT_OK, EXIT_OTHER
+from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
 from keyless.resource import Resource
-from keyless.server.cli.store_access import add_store_arguments, print_json, visible
+from keyless.server.cli.store_access import add_store_arguments, print_json
 from keyless.server.cli.trust_snapshot import open_snapshot, read_input, read_json_object
 from keyless.server.representations.explanation import explanation_json
 from keyless.server.representations.new_publisher import provider_url
