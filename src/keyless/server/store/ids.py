@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+from itertools import count
 from typing import Final
 
 PUBLISHER_PREFIX: Final = "pub_"
@@ -17,15 +18,18 @@ def new_publisher_id() -> str:
 
 
 def new_jti(now: float) -> str:
-    """Return a new token id: 32 hexadecimal characters, the time in milliseconds first, then 80 random bits.
+    """Return a new token id: 32 hexadecimal characters: milliseconds, a running number, then 64 random bits.
 
-    Ids of one moment stand side by side in the index, so that a batch writes few pages; they tell nothing that `iat`
-    does not.
+    The time alone would leave the thousands of one second in no order, and each would write pages of its own in three
+    indexes. The number puts those of one process side by side; they tell nothing that `iat` does not.
 
     Args:
         now: Unix seconds.
     """
-    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+    return f"{int(now * 1000):012x}{next(_NUMBERS) & 0xFFFF:04x}{os.urandom(8).hex()}"
+
+
+_NUMBERS: Final = count(secrets.randbelow(0x10000))  # not from 0: nobody learns how many there were
 
 
 def new_credential() -> str:

@@ -265,7 +265,6 @@ replay_use = Table(
     CheckConstraint("n >= 1", name="n"),
     Index(None, "expires_at"),
     sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 # Written by triggers (migration 0006): something changed about a subject; what is true of it is in the other tables.
