@@ -67,6 +67,21 @@ class _Snapshot:
         return self.issuer is issuer or _origin(self.issuer) == _origin(issuer)
 
 
+@dataclass(frozen=True, slots=True)
+class KeysAtHand:
+    """Say what one process knows of an issuer's keys, for operators.
+
+    Attributes:
+        kids: That it holds; empty before the first fetch.
+        fetched_seconds_ago: Since they were confirmed; `None`: never.
+        failing: The last attempt to fetch them failed.
+    """
+
+    kids: frozenset[str]
+    fetched_seconds_ago: float | None
+    failing: bool
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     """One fetch under way."""
@@ -264,6 +279,17 @@ class JwksCache:
                 if (current := entry.flight) is None:
                     return entry, self._new_flight(entry, self._clock(), issuer)
             current.done.wait(WAIT_SECONDS)  # it began before the operator asked
+
+    def at_hand(self, issuer: Issuer) -> KeysAtHand:
+        """Return what is known of an issuer's keys right now; asks nobody."""
+        entry = self._entries.get(issuer.id)
+        if entry is None or entry.origin != _origin(issuer):
+            return KeysAtHand(frozenset(), None, failing=False)
+        snapshot = entry.snapshot
+        if snapshot is None:
+            return KeysAtHand(frozenset(), None, failing=entry.attempt_failed)
+        fetched_at = snapshot.stale_until - MAX_STALE_SECONDS
+        return KeysAtHand(frozenset(snapshot.by_kid), self._clock() - fetched_at, failing=entry.attempt_failed)
 
     def retain(self, issuer_ids: Iterable[int]) -> None:
         """Forget every issuer but these; for a caller whose records changed."""

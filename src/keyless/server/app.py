@@ -326,6 +326,7 @@ class TokenService:
         from keyless.server.ui.app import Parts, create_ui  # noqa: PLC0415 - as above
 
         doors = self.settings.doors.items()
+        key = load_checkpoint_key(self.settings)
         return create_ui(
             Parts(
                 store=self.store,
@@ -334,6 +335,9 @@ class TokenService:
                 registries={n: (door.url, terms_of(n, find_door(n), door).audiences[0]) for n, door in doors},
                 secure=(self.settings.pages_url or "").startswith("https://"),
                 provider=self._provider,
+                keys_at_hand=self._jwks.at_hand,
+                checkpoint_key=None if key is None else key.public_key(),
+                checkpoint_file=checkpoint_file(self.settings),
                 clock=self._clock,
             )
         )

@@ -79,6 +79,12 @@ def statements_after(connection: Connection, number: int, *, limit: int) -> list
     return list(connection.execute(_AFTER, (number, limit)).fetchall())
 
 
+def newest_statement(connection: Connection) -> str | None:
+    """Return the last checkpoint, or `None` when nothing was sealed."""
+    row = connection.execute(_LAST).fetchone()
+    return None if row is None else str(row[2])
+
+
 def forget_before(cursor: Cursor, at: int) -> None:
     """Delete checkpoints older than a time; the newest one always stays, for the next one names it."""
     newest = cursor.execute(_LAST).fetchone()

@@ -16,6 +16,7 @@ from keyless.cli.output import report
 from keyless.cli.terminal import columns, table, visible
 from keyless.errors import ConfigurationError, Error
 from keyless.server.database_url import DatabaseLocation, parse_location
+from keyless.server.moments import parse_moment
 from keyless.server.settings import StoreSettings, load_store_settings
 from keyless.server.store import Store, open_store
 from keyless.server.store.admin import Administration
@@ -135,15 +136,7 @@ def parse_past(text: str) -> int:
 
 
 def _parse_time(text: str, *, sign: int) -> int:
-    units = {"d": 86400, "h": 3600, "m": 60}
-    if text[:-1].isascii() and text[:-1].isdecimal() and text[-1:] in units and len(text) < 10:
-        return int(time.time()) + sign * int(text[:-1]) * units[text[-1]]
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 30d, 12h, 2027-01-31 or 2027-01-31T12:00Z") from None
-    if when.tzinfo is None:
-        if len(text) > len("2027-01-31"):
-            raise argparse.ArgumentTypeError(f"{text!r} needs its zone, for example 2027-01-31T12:00Z")
-        when = when.replace(tzinfo=UTC)
-    return int(when.timestamp())
+        return parse_moment(text, now=time.time(), sign=sign)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.message) from None

@@ -73,6 +73,11 @@ class AuditKeeping:
         with self._reading() as connection:
             return sealing.statements_after(connection, after, limit=limit)
 
+    def newest_checkpoint(self) -> str | None:
+        """Return the last checkpoint as it was signed, or `None` when nothing was sealed."""
+        with self._reading() as connection:
+            return sealing.newest_statement(connection)
+
     def prune(self, key: SigningKey, *, before: int, actor: str) -> int:
         """Delete events older than a time behind signed anchors; return how many went.
 

@@ -6,12 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.routing import Route, Router
 
 from keyless.errors import Error, RateLimitedError, UnavailableError
+from keyless.jose.jwk import PublicKey
+from keyless.oidc.issuer import Issuer
+from keyless.oidc.jwks_cache import KeysAtHand
 from keyless.server.doors.http import Door, Receive, Scope, Send, caller_of, read_body
 from keyless.server.people.attempts import FailedAttempts
 from keyless.server.services.trail import Caller
@@ -21,7 +25,9 @@ from keyless.server.store.admin import Administration, web_sessions
 from keyless.server.store.admin.web_sessions import WebSession
 from keyless.server.ui import cookie
 from keyless.server.ui.assets import ASSETS
-from keyless.server.ui.pages import attempts, audit, dashboard, issuers, keys, people, publishers, resources, tokens
+from keyless.server.ui.pages import attempts, dashboard, keys, people, publishers, resources, tokens
+from keyless.server.ui.pages.audit import Audit
+from keyless.server.ui.pages.issuers import Issuers
 from keyless.server.ui.pages.provider_sign_in import ProviderSignIn
 from keyless.server.ui.pages.sign_in import SignIn
 from keyless.server.ui.render import POLICY, Renderer
@@ -62,6 +68,9 @@ class Parts:
         registries: URL and audience of each package registry, by the type of what it holds.
         secure: People reach the pages by https.
         provider: That people sign in with, or `None`.
+        keys_at_hand: What this process knows of an issuer's keys.
+        checkpoint_key: Public half of the key that seals the audit, where this service has it.
+        checkpoint_file: Where checkpoints are kept outside the database, if anywhere.
         clock: Unix seconds.
     """
 
@@ -71,6 +80,9 @@ class Parts:
     registries: Mapping[str, tuple[str, str]]
     secure: bool
     provider: IdentityProvider | None
+    keys_at_hand: Callable[[Issuer], KeysAtHand]
+    checkpoint_key: PublicKey | None
+    checkpoint_file: Path | None
     clock: Callable[[], float]
 
 
@@ -89,9 +101,9 @@ def create_ui(parts: Parts) -> Door:
         resources.PAGES,
         publishers.pages(parts.public_url, parts.registries),
         attempts.PAGES,
-        audit.PAGES,
+        Audit(parts.checkpoint_key, parts.checkpoint_file).pages(),
         tokens.PAGES,
-        issuers.PAGES,
+        Issuers(parts.keys_at_hand).pages(),
         keys.PAGES,
         people.PAGES,
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keyless.ci_files import PLATFORMS, Job
@@ -13,16 +13,15 @@ from keyless.errors import ConfigurationError
 from keyless.issuers import PROFILES, profile_for
 from keyless.issuers.profile import Profile
 from keyless.oidc.issuer import Issuer
-from keyless.resource import Resource, parse_resource
 from keyless.server.store.admin import NewPublisher
 from keyless.server.ui.pages.prefill import CLAIMS, from_url
+from keyless.server.ui.pages.publisher_fields import LIMITS, OPERATIONS, fields_of, further, new_of, read_fields
 from keyless.server.ui.visit import Answer, Html, PageError, See, Visit, not_found
 from keyless.trust.lint import LintFinding, lint
 from keyless.trust.match import describe
-from keyless.trust.publisher import Operation, Publisher
+from keyless.trust.publisher import Publisher
 
-MAX_FIELD_CHARS: Final = 500
-_OPERATIONS: Final = tuple(operation.value for operation in Operation)
+MAX_REASON_CHARS: Final = 200
 
 
 class _PreviewError(Exception):
@@ -58,13 +57,14 @@ class Publishers:
         return {
             "/publishers/new": {"GET": self.form, "POST": self.create},
             "/publishers/{publisher}": {"GET": self.show},
+            "/publishers/{publisher}/edit": {"GET": self.edit, "POST": self.change},
             "/publishers/{publisher}/switch": {"POST": self.switch},
             "/publishers/{publisher}/remove": {"POST": self.remove},
         }
 
     def form(self, visit: Visit) -> Answer:
         """Show the form, with what is known filled in; and once it is complete, what it would make."""
-        fields = _fields(visit.query)
+        fields = read_fields(visit.query)
         problem: ConfigurationError | None = None
         preview = None
         pasted = fields.pop("url", "")
@@ -78,16 +78,43 @@ class Publishers:
             fields = {**fields, **told}
         if problem is None and fields.get("preview"):
             try:
-                preview = self._preview(visit, fields)
+                preview = self._preview(visit, fields, None)
             except ConfigurationError as error:
                 problem = error
         return self._page(visit, fields, preview, problem)
 
+    def edit(self, visit: Visit) -> Answer:
+        """Show the form with what a publisher requires now; and once it is sent, what it would require then."""
+        publisher = self._of_path(visit)
+        if not visit.reader.may_change(publisher.resource.namespace):
+            raise PageError(403, "you may look here, and not change anything")
+        if not visit.query.get("preview"):
+            return self._page(visit, fields_of(publisher, self._profile_of(publisher)), None, None, publisher)
+        fields = self._held(read_fields(visit.query), publisher)
+        try:
+            return self._page(visit, fields, self._preview(visit, fields, publisher), None, publisher)
+        except ConfigurationError as error:
+            return self._page(visit, fields, None, error, publisher)
+
+    def change(self, visit: Visit) -> Answer:
+        """Make a publisher what was looked at; its id and its history stay."""
+        publisher = self._of_path(visit)
+        visit.may_change(publisher.resource.namespace)
+        fields = self._held(read_fields(visit.form), publisher)
+        try:
+            new = new_of(fields, self._profile_of(publisher), now=visit.now)
+            visit.administration.change_publisher(
+                publisher.id, self._kept(new, publisher), expected_version=_version(fields)
+            )
+        except ConfigurationError as error:
+            return self._page(visit, fields, None, error, publisher)
+        return See(f"/publishers/{publisher.id}?made=2")
+
     def create(self, visit: Visit) -> Answer:
         """Make the publisher that was looked at."""
-        fields = _fields(visit.form)
+        fields = read_fields(visit.form)
         try:
-            new = _new(fields, self._kind(visit, fields))
+            new = new_of(fields, self._kind(visit, fields), now=visit.now)
             visit.may_change(new.resource.namespace)
             made = visit.administration.add_publisher(new)
         except ConfigurationError as error:
@@ -102,15 +129,16 @@ class Publishers:
             "publisher": publisher,
             "preview": self._describe(visit, publisher, issuer),
             "may_change": visit.reader.may_change(publisher.resource.namespace),
-            "made": visit.query.get("made") == "1",
+            "made": visit.query.get("made"),
         }
         return Html("publisher.html", values)
 
     def switch(self, visit: Visit) -> Answer:
-        """Switch a publisher on or off."""
+        """Pause a publisher, or resume it."""
         publisher = self._of_path(visit)
         visit.may_change(publisher.resource.namespace)
-        visit.administration.set_publisher_enabled(publisher.id, enabled=visit.form.get("to") == "on")
+        on, reason = visit.form.get("to") == "on", visit.form.get("reason", "").strip()[:MAX_REASON_CHARS]
+        visit.administration.set_publisher_enabled(publisher.id, enabled=on, reason=None if on else reason or None)
         return See(f"/publishers/{publisher.id}")
 
     def remove(self, visit: Visit) -> Answer:
@@ -130,19 +158,29 @@ class Publishers:
         return publisher
 
     def _page(
-        self, visit: Visit, fields: Mapping[str, str], preview: Preview | None, problem: ConfigurationError | None
+        self,
+        visit: Visit,
+        fields: Mapping[str, str],
+        preview: Preview | None,
+        problem: ConfigurationError | None,
+        editing: Publisher | None = None,
     ) -> Html:
         visit.reader  # noqa: B018 - as above
-        profile = self._profile(visit, fields)
+        profile = self._profile(visit, fields) if editing is None else self._profile_of(editing)
+        options = [] if profile is None else [name for name in CLAIMS if profile.may_condition(name)]
         values = {
+            "editing": editing,
+            "action": "/publishers/new" if editing is None else f"/publishers/{editing.id}/edit",
+            "further": list(further(fields, options)),
+            "limits": LIMITS,
             "fields": fields,
             "providers": [name for name, found in PROFILES.items() if found.default_url is not None],
             "issuers": [issuer.url for issuer in visit.administration.issuers()],
             "profile": profile,
             "pins": () if profile is None else (*profile.pin_claims, *profile.id_claims) or ("sub",),
             "found": _where_found(profile),
-            "options": [] if profile is None else [name for name in CLAIMS if profile.may_condition(name)],
-            "operations": _OPERATIONS,
+            "options": options,
+            "operations": OPERATIONS,
             "registries": [f"{kind}/NAME" for kind in sorted(self._registries)],
             "preview": preview,
             "problem": problem,
@@ -150,15 +188,19 @@ class Publishers:
         }
         return Html("publisher_new.html", values, status=200 if problem is None else 422)
 
-    def _preview(self, visit: Visit, fields: Mapping[str, str]) -> Preview:
-        new = _new(fields, self._kind(visit, fields))
+    def _preview(self, visit: Visit, fields: Mapping[str, str], editing: Publisher | None) -> Preview:
+        profile = self._kind(visit, fields) if editing is None else self._profile_of(editing)
+        new = new_of(fields, profile, now=visit.now)
         if not visit.reader.may_change(new.resource.namespace):
             raise PageError(403, f"you may not add publishers in {new.resource.namespace}")
         made: Publisher | None = None
         preview: Preview | None = None
         administration = visit.administration.acting_as(visit.person.actor)
         with suppress(_PreviewError), administration.together():
-            made = administration.add_publisher(new)
+            if editing is None:
+                made = administration.add_publisher(new)
+            else:
+                made = administration.change_publisher(editing.id, self._kept(new, editing))
             preview = self._describe(visit, made, administration.issuer(made.issuer_url))
             raise _PreviewError
         if preview is None:
@@ -187,6 +229,20 @@ class Publishers:
         told = [finding for finding in findings if finding.code not in {"never-used", "unused"}]
         return Preview(publisher, requires, told, file.path, file.text, file.before)
 
+    @staticmethod
+    def _held(fields: dict[str, str], publisher: Publisher) -> dict[str, str]:
+        """Return the fields with what a publisher keeps: whatever a form says, it is of this resource and issuer."""
+        return {**fields, "resource": str(publisher.resource), "issuer": publisher.issuer_url}
+
+    @staticmethod
+    def _kept(new: NewPublisher, publisher: Publisher) -> NewPublisher:
+        """Return the description with what the form has no field for."""
+        return replace(new, replay=publisher.replay)
+
+    @staticmethod
+    def _profile_of(publisher: Publisher) -> Profile:
+        return profile_for(publisher.issuer_kind)
+
     def _kind(self, visit: Visit, fields: Mapping[str, str]) -> Profile:
         profile = self._profile(visit, fields)
         if profile is None:
@@ -208,38 +264,10 @@ def pages(
     return Publishers(public_url, registries).pages()
 
 
-def _fields(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: value.strip()[:MAX_FIELD_CHARS] for name, value in given.items() if value.strip()}
-
-
-def _new(fields: Mapping[str, str], profile: Profile) -> NewPublisher:
-    """Return what the fields describe.
-
-    Raises:
-        ConfigurationError: They do not make a publisher.
-    """
-    resource: Resource = parse_resource(fields.get("resource", ""))
-    claims = {name: [fields[name]] for name in CLAIMS if fields.get(name)}
-    if fields.get("repository") and profile.repository_claim is not None:
-        claims[profile.repository_claim] = [fields["repository"]]
-    pins = {name.removeprefix("pin."): value for name, value in fields.items() if name.startswith("pin.")}
-    claims |= {name.removeprefix("claim."): [value] for name, value in fields.items() if name.startswith("claim.")}
-    for claim in profile.pin_claims:  # an id is a pin, however it was given
-        if claim in claims:
-            pins.setdefault(claim, claims.pop(claim)[0])
-    operations = [Operation(name) for name in _OPERATIONS if fields.get(f"operation.{name}")]
-    ttl = fields.get("ttl")
-    if ttl is not None and not (ttl.isascii() and ttl.isdecimal() and len(ttl) < 6):
-        raise ConfigurationError(f"{ttl!r} is no number of seconds")
-    return NewPublisher(
-        resource=resource,
-        issuer_url=fields.get("issuer") or profile.default_url or "",
-        claims=claims,
-        pins=pins,
-        pin_first_use=bool(fields.get("pin_first_use")),
-        operations=operations,
-        ttl_seconds=None if ttl is None else int(ttl),
-    )
+def _version(fields: Mapping[str, str]) -> int | None:
+    """Return the version of the publisher that the person saw."""
+    text = fields.get("version", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _platform(kind: str) -> str:
