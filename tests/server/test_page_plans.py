@@ -63,6 +63,7 @@ def pages(service: Service, logins: dict[str, str]) -> set[str]:
             visit(path)
         visit("/tokens", after=f"{NOW + 5000}:t5000")
         visit(f"/publishers/{logins['publisher']}")
+        visit(f"/publishers/{logins['publisher']}/edit")
         visit("/publishers/new", resource="acme/model")
         event = service.app.store.audit_page(REFUSALS, limit=1).records[0].id
         visit(f"/audit/{event}")

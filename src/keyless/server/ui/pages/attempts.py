@@ -12,7 +12,7 @@ from keyless.resource import Resource, parse_resource
 from keyless.server.audit.event import EXCHANGES, EventKind
 from keyless.server.audit.reader import AuditFilter, AuditRecord
 from keyless.server.ui.pages.prefill import prefilled_from
-from keyless.server.ui.run_link import run_url
+from keyless.server.ui.run_link import commit_url, run_url
 from keyless.server.ui.visit import Answer, Html, Visit, not_found
 from keyless.trust.explain import Explanation, explain_claims
 
@@ -38,6 +38,7 @@ def show(visit: Visit) -> Answer:
         "explanation": explanation,
         "fix": fix,
         "run_url": run_url(event.issuer, event.claims),
+        "commit_url": commit_url(event.issuer, event.claims),
     }
     return Html("attempt.html", values)
 

@@ -10,11 +10,12 @@ from typing import Final
 
 from keyless.issuers import PROFILES
 from keyless.server.audit.event import EventKind
-from keyless.server.audit.reader import AuditFilter
+from keyless.server.audit.reader import AuditFilter, AuditRecord
 from keyless.server.store.admin.publisher_rows import PageKey
 from keyless.server.store.exchange_hours import HOUR_SECONDS
 from keyless.server.ui.charts import Series, bars
 from keyless.server.ui.listing import PAGE_ROWS
+from keyless.server.ui.pages.audit import GROUPS
 from keyless.server.ui.visit import Answer, Html, Visit
 from keyless.trust.lint import Severity, lint
 from keyless.trust.publisher import Publisher
@@ -23,6 +24,12 @@ HOURS: Final = 24
 LINTED_PUBLISHERS: Final = 100
 REFUSED: Final = frozenset({EventKind.EXCHANGE_REFUSED.value})
 VERDICTS: Final = {EventKind.TOKEN_GRANTED.value: "granted", EventKind.EXCHANGE_REFUSED.value: "refused"}
+CHANGES_DAYS: Final = 7
+CHANGES: Final = 10
+STALE: Final = frozenset(
+    {"unused", "never-used", "expired", "disabled", "id-lapsed", "pending-lapsed", "issuer-disabled", "keys-end"}
+)
+"""The lint codes of publishers that do nothing, or will soon."""
 
 
 def show(visit: Visit) -> Answer:
@@ -46,7 +53,9 @@ def show(visit: Visit) -> Answer:
         "chart": bars([Series(name, tuple(values)) for name, values in counts.items()], label="exchanges an hour"),
         "totals": {name: sum(values) for name, values in counts.items()},
         "reasons": reasons.most_common(8),
-        "loose": [f for f in findings if f.severity in {Severity.ERROR, Severity.WARNING}][:12],
+        "loose": [f for f in findings if f.severity is not Severity.INFO and f.code not in STALE][:12],
+        "stale": [f for f in findings if f.code in STALE][:12],
+        "changes": _changes(visit),
         "refused": refused.records,
         "publishers": len(publishers),
         "more_publishers": len(publishers) == LINTED_PUBLISHERS,
@@ -64,3 +73,10 @@ def _some_publishers(visit: Visit) -> list[Publisher]:
         if len(page) < PAGE_ROWS:
             break
     return [publisher for _, publisher in found]
+
+
+def _changes(visit: Visit) -> list[tuple[AuditRecord, bool]]:
+    """Return who changed trust lately, and whether it was somebody else: a back door is seen by the others (T110)."""
+    wanted = AuditFilter(kinds=GROUPS["trust"], since=visit.now - CHANGES_DAYS * 24 * 3600)
+    found = visit.store.audit_page(wanted, namespaces=visit.reader.readable_namespaces, limit=CHANGES)
+    return [(event, event.actor != visit.person.actor) for event in found.records]
