@@ -147,6 +147,9 @@ def pages_to_open() -> list[Route]:
         secure=False,
         clock=lambda: 0.0,
         provider=None,
+        keys_at_hand=_NOTHING,
+        checkpoint_key=None,
+        checkpoint_file=None,
     )
     routes = [route for route in cast("Router", create_ui(parts)).routes if isinstance(route, Route)]
     left = {"/ui/sign-in", "/ui/audit/verify"}

@@ -92,7 +92,7 @@ def test_an_audit_without_a_key_is_said_to_be_unsealed(service: Service, admin: 
 def test_run_and_commit_are_one_click_away(service: Service, admin: Browser) -> None:
     """S10: from the list, from the event and from the exchange."""
     service.exchange(service.mint(ref="refs/heads/dev", sha="a" * 40, run_id="77"))
-    page = admin.get("/audit").body.decode()
+    page = admin.get("/audit", group="exchanges").body.decode()
     event = re.findall(r"/ui/audit/(\d+)", page)[0]
     for body in (page, admin.get(f"/audit/{event}").body.decode(), admin.get(f"/exchanges/{event}").body.decode()):
         assert f'href="{service.issuer.url}/acme/widgets/actions/runs/77"' in body
