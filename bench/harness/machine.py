@@ -71,6 +71,17 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS_PER_SECOND
 
 
+def running_seconds(pid: int) -> float:
+    """Return the CPU time of a process' threads that are alive, to the nanosecond: for what takes milliseconds."""
+    spent = 0
+    for task in (PROC / str(pid) / "task").iterdir():
+        try:
+            spent += int((task / "schedstat").read_text().split()[0])
+        except OSError:  # ended while we looked
+            continue
+    return spent / 1e9
+
+
 def pss_mib(pid: int) -> float:
     """Return the proportional set size of a process tree: shared pages count by their share."""
     kib = 0

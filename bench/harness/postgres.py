@@ -25,6 +25,7 @@ class Postgres:
 
     folder: Path
     binaries: Path
+    pid: int = 0
 
     def url(self, database: str, scheme: str = "postgresql") -> str:
         return f"{scheme}://{ACCOUNT}@/{database}?host={self.folder}"
@@ -61,7 +62,7 @@ def running_postgres(directory: Path, core: int) -> Iterator[Postgres]:
             cwd=folder,
             **who,
         )
-    server = Postgres(folder, binaries)
+    server = Postgres(folder, binaries, child.pid)
     try:
         ends_at = time.monotonic() + START_SECONDS
         while True:

@@ -8,9 +8,9 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -26,6 +26,7 @@ from harness.exchange_figures import (
     SERVICE_POSTGRES,
     SERVICE_UNDURABLE,
 )
+from harness.filling import Size, fill_postgres, fill_sqlite
 from harness.id_tokens import LIFETIME_SECONDS
 from harness.postgres import Postgres
 
@@ -46,6 +47,9 @@ class Server:
     single_use: bool
     """Whether it refuses an id token that it has seen."""
     durable: bool = True
+    inside_port: int = 0
+    config: Path = Path()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,15 @@ def _keyless(
     *,
     env: Mapping[str, str] = MappingProxyType({}),
     undurable: bool = False,
+    fill: Callable[[], object] = lambda: None,
 ) -> Iterator[Server]:
+    inside_port = free_port()
     config = scene.directory / f"{place}.toml"
     config.write_text(
         f'public_url = "{scene.audience}"\n'
         f'database = "{place}.db"\n'
         f'listen = "127.0.0.1:{port}"\n'
-        f'inside_listen = "127.0.0.1:{free_port()}"\n'
+        f'inside_listen = "127.0.0.1:{inside_port}"\n'
         "max_live_tokens = 0\n"  # one publisher gets all the tokens of a run
         # The limits are on, and so high that one address and one repository may ask as fast as they can.
         "exchanges_per_minute_by_address = 100000000\n"
@@ -152,13 +158,47 @@ def _keyless(
     which = ["--repository", str(scene.claims["repository"]), "--repository-id", str(scene.claims["repository_id"])]
     which += ["--repository-owner-id", str(scene.claims["repository_owner_id"]), "--branch", "main"]
     run([*trust, "add", RESOURCE, "--issuer", scene.issuer, *which, *chosen], env=variables)
+    fill()
     start: list[str | Path] = [program]
     if undurable:
         start = [sys.executable, Path(__file__).parent / "undurable.py"]
     log = scene.directory / f"{place}.log"
     command = [*start, "serve", *chosen]
     with serving(command, port=port, log=log, core=scene.core, env=variables, path="/healthz") as child:
-        yield Server(name, child.pid, port, log, _form(RESOURCE), single_use=True, durable=not undurable)
+        yield Server(
+            name,
+            child.pid,
+            port,
+            log,
+            _form(RESOURCE),
+            single_use=True,
+            durable=not undurable,
+            inside_port=inside_port,
+            config=config,
+            env=variables,
+        )
+
+
+@contextmanager
+def keyless_filled(scene: Scene, engine: str, size: Size) -> Iterator[Server]:
+    """The same on a database that holds so much already."""
+    place = f"keyless-{engine}-{size.publishers}-{size.audit_rows}"
+    name = f"{engine}, {size}"
+    if engine == "sqlite":
+        path = scene.directory / f"{place}.db"
+        with _keyless(scene, name, place, free_port(), fill=lambda: fill_sqlite(path, size)) as server:
+            yield server
+        return
+    if scene.postgres is None:
+        raise Missing(f"{name}: no PostgreSQL")
+    postgres, database = scene.postgres, place.replace("-", "_")
+    postgres.ask(f"CREATE DATABASE {database}")
+    key = base64.b64encode(os.urandom(32)).decode()
+    env = {"KEYLESS_DATABASE": postgres.url(database), "KEYLESS_KEY_ENCRYPTION_KEY": key}
+    with _keyless(
+        scene, name, place, free_port(), env=env, fill=lambda: fill_postgres(postgres, database, size)
+    ) as server:
+        yield server
 
 
 @contextmanager
