@@ -182,6 +182,10 @@ dist: env-dist ## the sdist and the wheel in dist/: built twice to the same byte
 	@.venvs/dist/bin/twine --no-color check --strict dist/*
 	@.venvs/dist/bin/python scripts/smoke.py dist .venvs/smoke
 
+.PHONY: promises
+promises: env-dev ## write down what versions promise, in tests/promises.json; stops when something is gone
+	@$(BIN)/python -m scripts.promises $(ARGS)
+
 .PHONY: lock
 lock: env-dev ## write requirements/*.txt anew; ARGS=--upgrade takes newer releases
 	@$(BIN)/python scripts/lock.py $(ARGS)

@@ -28,6 +28,7 @@ PAGES: Final[dict[str, list[str]]] = {
         "database",
         "audit",
         "operations",
+        "upgrading",
         "scale",
     ],
     "Accept the tokens": ["verifier", "forward-auth", "how-to/pypi", "how-to/npm", "how-to/oci"],
@@ -42,7 +43,7 @@ PAGES: Final[dict[str, list[str]]] = {
         "errors",
         "reference/reasons",
     ],
-    "Understand it": ["threat-model", "decisions/index"],
+    "Understand it": ["threat-model", "versioning", "releasing", "decisions/index"],
 }
 """The captions of the side bar, each with its pages. A page that is named nowhere comes last under `Look it up`."""
 CHAPTERS: Final = ("how-to/ci", "decisions")
