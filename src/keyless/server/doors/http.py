@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from random import getrandbits  # seeded anew in each worker, after the fork
 from typing import Any, Final
 
 from keyless.errors import RequestError
@@ -64,8 +64,9 @@ def make_caller(address: str | None, user_agent: str) -> Caller:
     agent = user_agent[:_MAX_USER_AGENT_CHARS]
     if not agent.isprintable():
         agent = "".join(c if c.isprintable() else "?" for c in agent)
-    # The time first, so that whoever is told an id finds its events without reading the whole audit.
-    request_id = f"{time.time_ns() // 1_000_000:012x}{os.urandom(6).hex()}"
+    # The time first, so that whoever is told an id finds its events without reading the whole audit. It is a name and
+    # no secret: nothing is given to who knows it.
+    request_id = f"{time.time_ns() // 1_000_000:012x}{getrandbits(48):012x}"
     return Caller(request_id, address, agent or None)
 
 
