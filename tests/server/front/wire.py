@@ -124,6 +124,15 @@ class Wire:
     connection: Connection
     transport: Memory
     state: ServerState = field(repr=False)
+    config: uvicorn.Config = field(repr=False)
+
+    def another(self) -> Wire:
+        """Open one more connection of the same listener."""
+        connection = self.front(self.config, self.state, {}, asyncio.get_running_loop())
+        transport = Memory(asyncio.get_running_loop())
+        transport.connection = connection
+        connection.connection_made(transport)
+        return Wire(self.front, self.door, connection, transport, self.state, self.config)
 
     async def send(self, *pieces: bytes) -> None:
         """Let pieces arrive, each in a turn of the loop of its own."""
@@ -174,7 +183,7 @@ def open_wire(*, app: Any = echo, holds: bool = False, short: bool = True, door:
     transport = Memory(loop)
     transport.connection = connection
     connection.connection_made(transport)
-    return Wire(front, door, connection, transport, state)
+    return Wire(front, door, connection, transport, state, config)
 
 
 def parse_answers(sent: bytes) -> list[tuple[int, dict[str, str], bytes]]:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 # Admission by time waited (D17): what one turn of the event loop reads, it begins in order; whoever's turn comes later
 # than this would only make everybody after him wait longer still. A few requests are never a crowd, however slow the
-# machine is at the moment, and a crowd that comes once - the jobs of one matrix - is served: it is over after a turn or
-# two, and where turn after turn is late there is more work than time.
+# machine is at the moment. And a crowd that comes once - the jobs of one matrix - is served: nobody is shed before
+# turns have been late for a while, without a second of calm between.
 MAX_WAIT_SECONDS: Final = 0.02
 MIN_CROWD: Final = 96
-MAX_LATE_TURNS: Final = 2
+BURST_SECONDS: Final = 0.25
+CALM_SECONDS: Final = 1.0
 
 TICK_SECONDS: Final = 1.0
 _LATE_SECONDS: Final = 5.0  # a tick so late means that this process slept, not that its callers did
@@ -67,7 +68,7 @@ class Front:
         self.now = 0.0
         self.under_way = 0
         self._waiting: list[ShortRequest] = []
-        self._late_turns = 0  # in a row
+        self._late_since = self._late_at = float("-inf")
         self._connections: set[Connection] | None = None
 
     def __call__(
@@ -97,18 +98,21 @@ class Front:
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
-        waited = 0.0
         for request in waiting:
-            waited = perf_counter() - request.since
+            now = perf_counter()
+            waited = now - request.since
             try:
-                request.begin(waited, shed=waited > MAX_WAIT_SECONDS and self._is_crowded())
+                request.begin(waited, shed=waited > MAX_WAIT_SECONDS and self._is_crowded(now))
             except Exception:  # noqa: BLE001 - one request must not take the others of its turn with it
                 _log.exception("a request could not be begun")
                 request.abandon()
-        self._late_turns = self._late_turns + 1 if waited > MAX_WAIT_SECONDS else 0
 
-    def _is_crowded(self) -> bool:
-        return self._late_turns >= MAX_LATE_TURNS and self.under_way > MIN_CROWD
+    def _is_crowded(self, now: float) -> bool:
+        """Tell whether who is late now is one too many."""
+        if now - self._late_at > CALM_SECONDS:
+            self._late_since = now
+        self._late_at = now
+        return now - self._late_since > BURST_SECONDS and self.under_way > MIN_CROWD
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_later(TICK_SECONDS, self._tick, loop)
