@@ -32,6 +32,15 @@ class Listener:
 
 
 class _Listener(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        super().__init__(config)
+        self._front = front
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, answer what has begun or is on its way, close."""
+        self._front.stop()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `serve`: two servers cannot both own them."""
@@ -88,7 +97,8 @@ def _server(listener: Listener) -> _Listener:
             server_header=False,
             proxy_headers=False,  # nobody's forwarding header is believed until an operator lists the proxy (T105)
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        )
+        ),
+        listener.front,
     )
 
 

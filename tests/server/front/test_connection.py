@@ -370,11 +370,11 @@ def test_an_answer_for_who_went_away_is_dropped() -> None:
 
 
 def test_a_server_that_stops_answers_what_has_begun() -> None:
-    """D17: the answer says that the connection ends; one that waits for a request is closed at once."""
+    """D17: the answer says that the connection ends."""
 
     async def scene(wire: Wire) -> None:
         await wire.send(TOKEN + GET)
-        wire.connection.shutdown()
+        wire.stop()
         wire.door.held.pop()()
 
     wire = on_a_wire(scene, holds=True)
@@ -382,10 +382,34 @@ def test_a_server_that_stops_answers_what_has_begun() -> None:
     assert wire.answers[0][1]["connection"] == "close"
     assert not wire.is_open
 
-    async def idle(wire: Wire) -> None:
-        wire.connection.shutdown()
 
-    assert not on_a_wire(idle).is_open
+@pytest.mark.parametrize("before", [b"", GET, TOKEN[:30]], ids=["fresh", "kept open", "half a head"])
+def test_a_server_that_stops_answers_what_is_on_its_way(before: bytes) -> None:
+    """D17: who has connected, or sends his next request in that very moment, is not cut off."""
+
+    async def scene(wire: Wire) -> None:
+        await wire.send(before)
+        wire.stop()
+        assert wire.is_open
+        await wire.send(TOKEN[30:] if before == TOKEN[:30] else TOKEN)
+
+    wire = on_a_wire(scene)
+    assert wire.statuses[-1] == 200
+    assert wire.answers[-1][1]["connection"] == "close"
+    assert not wire.is_open
+
+
+def test_a_connection_that_asks_nothing_ends_soon_after_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D17: a second later; also one that was accepted in the very moment."""
+    monkeypatch.setattr("keyless.server.front.connection.GRACE_SECONDS", 0.001)
+
+    async def scene(wire: Wire) -> None:
+        wire.stop()
+        late = wire.another()
+        while wire.is_open or late.is_open:  # noqa: ASYNC110 - the clock is what is waited for
+            await asyncio.sleep(0.001)
+
+    assert on_a_wire(scene).answers == []
 
 
 def test_a_refusal_is_readable_for_who_is_still_sending() -> None:

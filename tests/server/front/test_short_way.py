@@ -1,4 +1,7 @@
-"""The short way of a token request through the HTTP server: every way leads to the same answers (D17)."""
+"""The short way of a token request through the HTTP server: every way leads to the same answers (D17).
+
+Here with real sockets and a service of its own; every cut and every clock are in `test_connection.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import http.client
 import io
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,3 +181,67 @@ def test_a_caller_who_goes_away_disturbs_nobody(running: RunningService) -> None
     assert running.exchange()[0] == 200
     log = (running.directory / "serve.log").read_text()
     assert "Traceback" not in log
+
+
+def test_who_sends_no_more_reads_his_answer(running: RunningService) -> None:
+    """RFC 9112 section 9.6: half a connection is open until the answer is through."""
+    body = body_of(running)
+    with connect(running) as sock:
+        sock.sendall(head(running, len(body)) + body)
+        sock.shutdown(socket.SHUT_WR)
+        ((status, headers, _),) = read_answers(sock, 2)
+    assert (status, headers["connection"]) == (200, "close")
+
+
+def test_five_hundred_and_twelve_idle_connections_refuse_nobody(running: RunningService) -> None:
+    """D17: admission counts requests, not connections."""
+    idle = [connect(running) for _ in range(512)]
+    try:
+        assert running.exchange()[0] == 200
+        body = body_of(running)
+        idle[-1].sendall(head(running, len(body)) + body)
+        assert read_answers(idle[-1], 1)[0][0] == 200
+    finally:
+        for sock in idle:
+            sock.close()
+
+
+def test_connections_that_break_anywhere_disturb_nobody(running: RunningService) -> None:
+    """D9, T11: a reset in the head, in the body, in the exchange, with answers unread; nothing is logged."""
+    body = body_of(running)
+    request = head(running, len(body)) + body
+    for sent in (
+        b"",
+        request[:20],
+        request[:-10],
+        request,
+        request + b"\x00",
+        b"GET /oauth/jwks HTTP/1.1\r\nHost: a\r\n\r\n" * 40,
+    ):
+        with connect(running) as sock:
+            sock.sendall(sent)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert running.exchange()[0] == 200
+    log = (running.directory / "serve.log").read_text()
+    assert "Traceback" not in log
+    assert "Fatal" not in log
+
+
+def test_who_reads_late_gets_everything(running: RunningService) -> None:
+    """RFC 9112 section 9.3.2: many requests at once, of both ways, and nothing read before all are sent."""
+    ask = f"GET /oauth/jwks HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode()
+    bodies = [body_of(running) for _ in range(20)]
+    with connect(running) as sock:
+        for body in bodies:
+            sock.sendall(head(running, len(body)) + body + ask)
+        answers = read_answers(sock, 40)
+    assert [status for status, _, _ in answers] == [200] * 40
+    assert ["access_token" in content for _, _, content in answers] == [True, False] * 20
+
+
+def test_noise_is_told_so_and_hung_up_on(running: RunningService) -> None:
+    """D9: who speaks TLS to us, or nothing at all that we know, gets one 400 and the end of the connection."""
+    with connect(running) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200)
+        ((status, headers, content),) = read_answers(sock, 2)
+    assert (status, headers["connection"], content["error"]) == (400, "close", "invalid_request")

@@ -142,6 +142,12 @@ class Wire:
             self.connection.data_received(piece)
             await self.settle()
 
+    def stop(self) -> None:
+        """Stop as the server does."""
+        self.front.stop()
+        for connection in list(self.state.connections):
+            connection.shutdown()
+
     async def settle(self) -> None:
         """Let everything happen that can happen."""
         for _ in range(TURNS):

@@ -41,6 +41,7 @@ HEAD_SECONDS: Final = 20.0  # from its first byte
 BODY_SECONDS: Final = 10.0  # a body of 64 KiB takes less on any link that a CI job has
 STALL_SECONDS: Final = 30.0  # without reading anything of what we answered
 DISCARD_SECONDS: Final = 60.0  # for the rest of a body that was answered already
+GRACE_SECONDS: Final = 1.0  # in which a request that is on its way when the server stops is still answered
 LINGER_SECONDS: Final = 3.0  # in which a caller who is sending may still read why we hang up
 NEVER: Final = float("inf")
 
@@ -85,7 +86,6 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._piece = 0  # bytes read last
         self._since_news = 0  # bytes that have brought neither a request nor a piece of a body
-        self._stops = False  # the server ends
         self._is_deaf = False  # what comes now is of no interest
         self._lingers = False
         self._is_read_paused = False
@@ -100,6 +100,8 @@ class Connection(asyncio.Protocol):
         self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self.state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks it for `shutdown` only
         self.deadline = self.front.now + IDLE_SECONDS
+        if self.front.stops:  # it was accepted in the very moment
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; each request in it begins, or takes its place in the queue."""
@@ -161,10 +163,8 @@ class Connection(asyncio.Protocol):
     # What the server calls
 
     def shutdown(self) -> None:
-        """Answer what has begun, then close."""
-        self._stops = True
-        if self._current is None:
-            self.transport.close()
+        """Answer what has begun and what is on its way, then close."""
+        self.loop.call_later(GRACE_SECONDS, self._close_if_idle)
 
     def expire(self) -> None:
         """End what takes too long."""
@@ -176,14 +176,14 @@ class Connection(asyncio.Protocol):
             self._fail(current, RequestError(f"the body did not arrive within {BODY_SECONDS:g} s"))
         elif self._in_head:
             self._refuse(BadRequestError(f"the head of the request did not arrive within {HEAD_SECONDS:g} s", 408))
-        elif current is None:
-            self.transport.close()
+        else:
+            self._close_if_idle()
 
     # What requests call
 
     def stays(self, *, keep_alive: bool) -> bool:
         """Tell whether the connection stays open after the answer to a request that is served now."""
-        return keep_alive and not self._stops and not (self._is_deaf and not self._queue)
+        return keep_alive and not self.front.stops and not (self._is_deaf and not self._queue)
 
     def answered(self, *, close: bool) -> None:
         """Go on after an answer."""
@@ -227,6 +227,10 @@ class Connection(asyncio.Protocol):
         """Wait until the caller has read enough of what was written."""
         while (writable := self._writable) is not None:
             await writable.wait()
+
+    def _close_if_idle(self) -> None:
+        if self._current is None and not self._in_head:
+            self.transport.close()
 
     def _next(self) -> None:
         if self._queue:

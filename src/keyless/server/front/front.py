@@ -66,6 +66,7 @@ class Front:
         self.path = path.encode("ascii")
         self.heads = Heads()
         self.now = 0.0
+        self.stops = False
         self.under_way = 0
         self._waiting: list[ShortRequest] = []
         self._late_since = self._late_at = float("-inf")
@@ -88,6 +89,10 @@ class Front:
             self.now = loop.time()
             loop.call_later(TICK_SECONDS, self._tick, loop)
         return Connection(self, config.loaded_app, server_state, app_state, loop)
+
+    def stop(self) -> None:
+        """Let each connection end with the next answer; the server asks each to `shutdown`."""
+        self.stops = True
 
     def gather(self, request: ShortRequest, loop: asyncio.AbstractEventLoop) -> None:
         """Begin this request at the end of the loop's turn, with whatever else the turn reads, in order."""
