@@ -881,5 +881,71 @@ AUDIT = (
         f"{_LIFE}::test_a_job_cannot_fill_the_disk_with_replays",
     ),
 )
+_SIGN_IN = "server/ui/test_provider_sign_in.py"
+PAGES = (
+    Guard(
+        "T110",
+        "server/ui/visit.py",
+        "        if self.session is None or self.session.signed_in.read_only:",
+        "        if self.session is None:",
+        "server/ui/test_oversight.py::test_a_back_door_is_seen_by_the_others",
+    ),
+    Guard(
+        "T110",
+        "server/sign_in/id_token.py",
+        "    if expected.proven_since is not None and (authenticated_at or 0) < expected.proven_since - leeway_seconds:",
+        "    if False:",
+        f"{_SIGN_IN}::test_an_old_proof_is_no_new_one",
+    ),
+    Guard(
+        "T110",
+        "server/ui/pages/provider_sign_in.py",
+        "        if awaited.principal_id not in {None, principal.id}:",
+        "        if False:",
+        f"{_SIGN_IN}::test_nobody_proves_it_for_somebody_else",
+    ),
+    Guard(
+        "T104",
+        "server/sign_in/provider.py",
+        '        if not attempt.fits_state(answer.get("state", "")):',
+        "        if False:",
+        f"{_SIGN_IN}::test_a_browser_that_asked_for_nothing_gets_nothing",
+    ),
+    Guard(
+        "T104",
+        "server/sign_in/id_token.py",
+        '    if not hmac.compare_digest(nonce.encode("utf-8", "surrogatepass"), expected.nonce.encode("ascii")):',
+        "    if False:",
+        f"{_SIGN_IN}::test_an_id_token_of_another_attempt_does_not_count",
+    ),
+    Guard(
+        "T104",
+        "server/sign_in/provider.py",
+        "        if (named is not None and named != self._issuer.url) or (named is None and metadata.names_itself):",
+        "        if False:",
+        f"{_SIGN_IN}::test_an_answer_of_another_provider_is_not_taken",
+    ),
+    Guard(
+        "T104",
+        "server/ui/app.py",
+        '        if method == "POST" and not cookie.is_ours(headers):',
+        "        if False:",
+        "server/ui/test_every_route.py::test_no_form_of_another_site_counts_anywhere",
+    ),
+    Guard(
+        "T113",
+        "server/ui/pages/publishers.py",
+        "        visit.may_read(publisher.resource.namespace)\n        return publisher",
+        "        return publisher",
+        "server/ui/test_every_route.py::test_the_ids_of_others_open_nothing",
+    ),
+    Guard(
+        "T36",
+        "server/store/admin/identities.py",
+        "    if principals.find(change.connection, base) is None:\n        return base\n",
+        "    return base\n",
+        f"{_SIGN_IN}::test_people_are_their_subject",
+    ),
+)
 
-GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS, *PUBLISHERS, *AUDIT)
+GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS, *PUBLISHERS, *AUDIT, *PAGES)

@@ -182,6 +182,37 @@ def test_every_page_can_be_read_and_used_by_everybody(
     assert [text for text in said if "404" not in text] == []
 
 
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
+
+
+def test_a_hostile_job_shows_up_harmlessly(chromium: Browser, service: RunningService, issuer: FakeIssuer) -> None:
+    """T18: a job whose every claim is an attack, and a browser whose name is one: text on each page that shows them."""
+    context = chromium.new_context(user_agent=f"Mozilla/5.0 {HOSTILE}")
+    page = context.new_page()
+    root = pages_url(service)
+    said: list[str] = []
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
+    sign_in(page, root, code_for(service, None), "alex")
+    claims = dict.fromkeys(("environment", "actor", "head_ref", "base_ref", "event_name", "sha", "run_id"), HOSTILE)
+    claims |= {"workflow": HOSTILE, "repository": HOSTILE, "sub": HOSTILE}
+    assert job(service, issuer, branch=f"x{HOSTILE}", **claims)[0] == 4
+
+    for path in ("/", "/resources/models/acme/model", "/audit", "/sessions"):
+        page.goto(root + path)
+        assert "<script>alert(1)" in page.inner_text("main")
+    page.goto(f"{root}/resources/models/acme/model")
+    page.locator("table", has_text="Recent exchanges").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name="Why was it refused?")).to_be_visible()
+    assert page.inner_text("main").count("<script>alert(1)</script>") > 3
+    assert page.locator("main img, main script").count() == 0
+    assert [link for link in page.locator("a").all() if HOSTILE in (link.get_attribute("href") or "")] == []
+    context.close()
+
+    assert said == []
+
+
 def test_the_keyboard_is_enough(chromium: Browser, service: RunningService) -> None:
     """From the top: the way past the menu, a visible focus, and a form sent with the return key."""
     page = chromium.new_page()

@@ -63,7 +63,7 @@ def together(*work: Callable[[], object]) -> None:
 
 
 def test_an_id_token_is_exchanged_once_whichever_replica_it_goes_to(world: World, replicas: list[Store]) -> None:
-    """D8, T47: 3 x 64 different tokens, each sent to all replicas at once; none is granted twice, none not at all."""
+    """D8, T47, T52: 3 x 64 tokens, each sent to all replicas at once; none is granted twice, none not at all."""
     outcomes: list[Outcome] = []
     keys = [bytes([number]) * 32 for number in range(64)]
 
@@ -226,7 +226,7 @@ def test_a_commit_that_is_still_on_its_way_is_ended_before_anybody_looks_for_it(
 
 
 def test_a_database_that_does_not_answer_is_an_outage_within_seconds(world: World, postgres: PostgresServer) -> None:
-    """D9: somebody holds the lock; 503 comes soon, and the next exchange works without a restart."""
+    """D9, T52: somebody holds the lock; 503 comes soon, and the next exchange works without a restart."""
     with psycopg.connect(postgres.url("shared").reveal(), autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", (TRUST_LOCK,))
         began = time.monotonic()

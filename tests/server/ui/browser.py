@@ -20,6 +20,7 @@ class Browser:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.cookie = ""
+        self.agent = "Mozilla/5.0"
         self.attempt = ""  # the cookie of a sign-in that is under way
 
     def get(self, path: str, /, **query: str) -> Answer:
@@ -48,6 +49,7 @@ class Browser:
         sent = {"keyless_session": self.cookie, "keyless_sign_in": self.attempt}
         if line := "; ".join(f"{name}={value}" for name, value in sent.items() if value):
             headers = {**headers, "Cookie": line}
+        headers = {"User-Agent": self.agent, **headers}
         answer = ask(self.service.app.inside, method, f"/ui{path}", body=body, query=query, headers=headers)
         for line in answer.cookies:
             name, _, value = line.partition(";")[0].partition("=")

@@ -211,7 +211,7 @@ def test_nobody_proves_it_for_somebody_else(sso: Service, provider: FakeProvider
 
 
 def test_a_browser_that_asked_for_nothing_gets_nothing(sso: Service, provider: FakeProvider) -> None:
-    """Login CSRF and code injection: an answer is worth nothing in another browser than the one that asked."""
+    """Login CSRF (T104) and code injection: an answer is worth nothing in another browser than the one that asked."""
     mallory, victim, busy = Browser(sso), Browser(sso), Browser(sso)
     answer = provider.authorize(begin(mallory), **ML)
     begin(busy)
@@ -231,7 +231,7 @@ def test_a_stolen_code_is_worth_nothing_in_another_attempt(sso: Service, provide
 
 
 def test_an_id_token_of_another_attempt_does_not_count(sso: Service, provider: FakeProvider) -> None:
-    """Code injection: even a provider without PKCE is held to the nonce."""
+    """T104: even a provider without PKCE is held to the nonce."""
     browser = Browser(sso)
     url = begin(browser)
     answer = provider.authorize(url, **ML, nonce="n-0S6_WzA2Mj")
@@ -263,7 +263,7 @@ def test_an_attempt_ends(sso: Service, provider: FakeProvider) -> None:
 
 
 def test_an_answer_of_another_provider_is_not_taken(sso: Service, provider: FakeProvider) -> None:
-    """Mix-up (RFC 9207): `iss` is compared, and a provider that says it names itself must; no code is sent out."""
+    """T104, mix-up (RFC 9207): `iss` is compared, a provider that says it names itself must, and no code is sent."""
     for changed in ({"iss": "https://evil.example"}, {"iss": f"{provider.url}/"}, {"iss": ""}, {}):
         browser = Browser(sso)
         answer = provider.authorize(begin(browser), **ML)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
+from keyless.server.store.admin import People
 from tests.server.service import Service
 from tests.server.ui.browser import HOST, Browser
+from tests.support.asgi import ask
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}javascript:alert(1)"
 FORGED = [
@@ -77,9 +80,14 @@ def test_every_page_is_shut_to_scripts_and_frames(admin: Browser, page: str) -> 
 
 
 def test_claims_of_a_hostile_job_are_shown_as_text(service: Service, admin: Browser) -> None:
-    """Stored XSS (T18): through claims, the resource's name, the user agent, and what was typed into a form."""
+    """Stored XSS (T18): through claims, names, the run's number, both user agents, and what was typed into a form."""
     hostile = dict.fromkeys(("ref", "workflow_ref", "job_workflow_ref", "environment", "sha", "actor"), HOSTILE)
-    assert service.exchange(service.mint(sub=HOSTILE, **hostile)).status == 400
+    token = service.mint(sub=HOSTILE, run_id=HOSTILE, repository=HOSTILE, **hostile)
+    headers = {"Content-Type": "application/json", "User-Agent": HOSTILE}
+    sent = json.dumps(service.members(token)).encode()
+    assert ask(service.app.public, "POST", "/oauth/token", body=sent, headers=headers).status == 400
+    admin.agent = HOSTILE
+    admin.sign_in(People(service.administration).make_login_code("alex").reveal())
     (first,) = re.findall(r"/ui/exchanges/(\d+)", admin.get("/resources/models/acme/model").body.decode())
     pages = [
         admin.get(f"/exchanges/{first}"),
@@ -90,6 +98,7 @@ def test_claims_of_a_hostile_job_are_shown_as_text(service: Service, admin: Brow
         admin.get("/resources", q=HOSTILE),
         admin.get("/publishers/new", url=HOSTILE, resource=HOSTILE, provider="github", branch=HOSTILE, preview="1"),
         admin.get("/publishers/new", **{"claim." + HOSTILE: HOSTILE, "provider": "github"}),
+        admin.get("/sessions"),
     ]
 
     for answer in pages:
