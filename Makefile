@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  %-18s %s\n' "$$name" "$$text"; done
 
-.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs env-dist env-pages
+.PHONY: env env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-bench env-docs env-dist env-pages env-tutorial
 env:
 	@$(ENSURE) .venv requirements/demo.txt --editable
 env-dev:
@@ -75,6 +75,14 @@ $(IDENTITY_PROVIDER): tests/journeys/identity_provider/package-lock.json require
 	@touch $@
 env-ci-files:
 	@$(ENSURE) .venvs/ci-files requirements/ci-files.txt
+# What pip finds for the tutorial, which installs from nothing and without a network.
+WHEELS := .venvs/wheels
+env-tutorial: env-dev $(WHEELS)/stamp
+$(WHEELS)/stamp: requirements/demo.txt requirements/hf-2.4.0.txt | env-dev
+	@echo "fetching what the tutorial installs"; rm -rf $(WHEELS); mkdir -p $(WHEELS)
+	@for lock in $^; do $(BIN)/python -m pip download -qq --disable-pip-version-check --no-deps --require-hashes \
+		--only-binary :all: --dest $(WHEELS) --requirement $$lock || exit 1; done
+	@touch $@
 env-docs:
 	@$(ENSURE) .venvs/docs requirements/docs.txt
 # The peers of the benchmarks. Without npm one of them is left out, and the output says so.
@@ -121,14 +129,14 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-pages ## whole CI jobs with real, unmodified clients
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-pages env-tutorial ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: docs
 docs: env-dev env-docs ## the documentation as a site, in build/site; fails on a dead link or a page that is not up to date
 	@$(BIN)/python -m scripts.docs --check
 	@rm -rf build/site
-	@.venvs/docs/bin/sphinx-build -W --keep-going -q -j auto -b html -d build/site-cache docs build/site
+	@.venvs/docs/bin/sphinx-build -E -W --keep-going -q -j auto -b html -d build/site-cache docs build/site
 	@$(BIN)/python -m scripts.docs.links build/site
 	@echo "the site is in build/site/index.html"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 PAGES: Final[dict[str, list[str]]] = {
-    "Start": ["quickstart"],
+    "Start": ["tutorial", "quickstart", "migrate"],
     "Publish from CI": ["how-to/ci/index", "setup", "github", "gitlab", "exec", "git", "doctor", "testing"],
     "Run the service": [
         "service",
@@ -29,7 +29,6 @@ PAGES: Final[dict[str, list[str]]] = {
         "audit",
         "operations",
         "upgrading",
-        "scale",
     ],
     "Accept the tokens": ["verifier", "forward-auth", "how-to/pypi", "how-to/npm", "how-to/oci"],
     "Look it up": [
@@ -43,7 +42,17 @@ PAGES: Final[dict[str, list[str]]] = {
         "errors",
         "reference/reasons",
     ],
-    "Understand it": ["threat-model", "versioning", "releasing", "decisions/index"],
+    "Understand it": [
+        "why",
+        "trust-model",
+        "threat-model",
+        "comparison",
+        "scale",
+        "versioning",
+        "releasing",
+        "glossary",
+        "decisions/index",
+    ],
 }
 """The captions of the side bar, each with its pages. A page that is named nowhere comes last under `Look it up`."""
 CHAPTERS: Final = ("how-to/ci", "decisions")

@@ -262,14 +262,18 @@ class PageStage:
         return printed
 
     def shown(self, page_text: str, printed: str) -> bool:
-        """Tell whether a page shows what was printed: `…` stands for anything, any number for any other."""
+        """Tell whether a page shows what was printed (see `matches`)."""
         # The fake issuer signs for GitHub's here, and is called by its own name.
-        text = self.real(page_text).replace(GITHUB, "…").replace("https://github.com/", "…/")
-        pattern = r"\s+".join(
-            "".join(
-                ".*?" if part == "…" else r"\d+" if part.isdigit() else re.escape(part)
-                for part in re.findall(r"…|\d+|[^…\d]+", word)
-            )
-            for word in text.split()
+        return matches(self.real(page_text).replace(GITHUB, "…").replace("https://github.com/", "…/"), printed)
+
+
+def matches(page_text: str, printed: str) -> bool:
+    """Tell whether a page shows what was printed: `…` stands for anything, any number for any other."""
+    pattern = r"\s+".join(
+        "".join(
+            ".*?" if part == "…" else r"\d+" if part.isdigit() else re.escape(part)
+            for part in re.findall(r"…|\d+|[^…\d]+", word)
         )
-        return re.search(pattern, printed, re.DOTALL) is not None
+        for word in page_text.split()
+    )
+    return re.search(pattern, printed, re.DOTALL) is not None

@@ -9,7 +9,7 @@ import pytest
 
 from tests.journeys.conftest import find_hf
 from tests.journeys.page_stage import Needs, PageStage
-from tests.support.pages import PAGES, Block, blocks_of, name_of
+from tests.support.pages import PAGES, ROOT, Block, blocks_of, name_of
 
 pytestmark = pytest.mark.journey
 RUN = ("console", "sh")
@@ -71,6 +71,7 @@ NEEDS = {
     ),
 }
 WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))]
+WITH_COMMANDS.remove(ROOT / "docs/tutorial.md")  # tests/journeys/test_tutorial.py runs it where nothing is installed
 
 
 def needs_of(page: Path) -> Needs:
