@@ -70,7 +70,14 @@ NEEDS = {
         learnt={"0123456789abcdef": r"--expect (\w+)"},
     ),
 }
-WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))]
+
+
+def runs(block: Block) -> bool:
+    """Tell whether a block is run here."""
+    return block.language in RUN and not {"norun", "file"} & block.options.keys()
+
+
+WITH_COMMANDS = [page for page in PAGES if any(runs(block) for block in blocks_of(page))]
 WITH_COMMANDS.remove(ROOT / "docs/tutorial.md")  # tests/journeys/test_tutorial.py runs it where nothing is installed
 
 
@@ -94,9 +101,8 @@ def test_the_commands_of_a_page_run(page: Path, stage: PageStage) -> None:
     for block in blocks:
         if "file" in block.options:
             stage.write(block)
-    for block in blocks:
-        if block.language in RUN and not {"norun", "file"} & block.options.keys():
-            check(stage, block)
+    for block in filter(runs, blocks):
+        check(stage, block)
 
 
 def check(stage: PageStage, block: Block) -> None:
