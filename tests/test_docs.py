@@ -6,20 +6,27 @@ import argparse
 import inspect
 import re
 import shlex
+from collections.abc import Callable
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from keyless import errors
 from keyless.cli.main import VERBS
-from keyless.server.cli import admin, audit, keys, serve, trust
+from keyless.demo import cli as demo
+from keyless.server.cli import admin, audit, db, keys, serve, trust
 from keyless.server.settings import Settings
+from tests.support.pages import blocks_of, name_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PARSERS = {
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "admin": admin._parser,
     "audit": audit._parser,
+    "db": db._parser,
+    "demo": demo._parser,
     "keys": keys._parser,
     "serve": serve._parser,
     "trust": trust._parser,
@@ -33,10 +40,31 @@ def error_classes() -> list[type[errors.Error]]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Return the `keyless` commands of a page's console blocks, continuation lines joined."""
-    text = re.sub(r"\\\n\s*", "", page.read_text())
-    lines = [line.strip().removeprefix("$ ") for line in text.splitlines() if line.strip().startswith("$ keyless ")]
-    return [shlex.split(line, comments=True)[1:] for line in lines if "…" not in line]
+    """Return the `keyless` commands of a page's blocks, without what belongs to the shell around them."""
+    found = []
+    for block in blocks_of(page):
+        if block.language == "text":  # printed by a program, which wraps lines
+            continue
+        text = re.sub(r"\\\n\s*", " ", block.text)
+        for line in re.findall(rf"(?:^|[\s$(`'\"!])keyless (?=(?:{'|'.join(VERBS)})\b)(.*)", text, re.MULTILINE):
+            lexer = shlex.shlex(line.partition(" #")[0], posix=True, punctuation_chars="();<>|&`")
+            lexer.whitespace_split = True
+            lexer.quotes = "" if line.count("'") % 2 or line.count('"') % 2 else "'\""
+            words = list(takewhile(lambda word: word[0] not in "();<>|&`", lexer))
+            found.append([word.strip("'\"") for word in words])
+    return found
+
+
+def options_of(verb: str, words: list[str]) -> set[str]:
+    """Return the options that a verb takes, and the verbs below it that are named."""
+    if verb not in PARSERS:
+        return {"--help", *re.findall(r"^ +(--[a-z-]+)", import_module(VERBS[verb][0]).HELP, re.MULTILINE)}
+    parser, known = PARSERS[verb](), set()
+    for word in ["", *words]:
+        below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction) and word in a.choices]
+        parser = below[0].choices[word] if below else parser
+        known |= set(parser._option_string_actions)
+    return known
 
 
 @pytest.mark.parametrize("error", sorted(error_classes(), key=str), ids=lambda error: error.code)
@@ -52,20 +80,40 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in Settings.model_fields if f"| `{name}` |" not in table] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_options_of_a_page_exist(page: Path) -> None:
+    """In commands, in CI files, in scripts: a verb takes what it is given."""
+    for verb, *words in commands(page):
+        given = {word.partition("=")[0] for word in takewhile(lambda word: word != "--", words) if word[:2] == "--"}
+
+        assert given <= options_of(verb, words), f"keyless {verb} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_commands_of_a_page_can_be_parsed(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An example that does not work is worse than none."""
-    for command in commands(page):
-        verb, *rest = command
-
-        assert verb in VERBS, command
-        if verb in PARSERS:
+    for verb, *rest in commands(page):
+        if verb in PARSERS and not any("…" in word for word in rest):
             try:
                 parsed = PARSERS[verb]().parse_args(rest)
             except SystemExit:
-                pytest.fail(f"{command}: {capsys.readouterr().err}")
+                pytest.fail(f"{verb} {rest}: {capsys.readouterr().err}")
 
             assert isinstance(parsed, argparse.Namespace)
+
+
+def test_a_mistake_in_a_command_would_be_seen(tmp_path: Path) -> None:
+    """The checks above can fail, and see commands of every kind."""
+    assert "--flodder" not in options_of("exec", [])
+    assert "--pin" in options_of("trust", ["add"])
+    assert "--pin" not in options_of("trust", ["list"])
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```yaml\n- run: keyless exec --env A -- hf x > y\n```\n```sh\nX=$(keyless token --for npm) | z\n```\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.pages.ROOT", tmp_path)
+        assert commands(page) == [["exec", "--env", "A", "--", "hf", "x"], ["token", "--for", "npm"]]
 
 
 def test_the_readme_names_the_two_commands() -> None:
