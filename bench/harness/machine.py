@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
@@ -50,11 +51,9 @@ def process_tree(pid: int) -> list[int]:
     """Return a process and everything below it that is alive."""
     found = [pid]
     for parent in found:
-        for children in (PROC / str(parent) / "task").glob("*/children"):
-            try:
+        with contextlib.suppress(OSError):  # ended while we looked
+            for children in (PROC / str(parent) / "task").glob("*/children"):
                 found += [int(child) for child in children.read_text().split()]
-            except OSError:  # ended while we looked
-                continue
     return found
 
 

@@ -104,6 +104,12 @@ class PostgresServer:
                     raise AssertionError((self.folder / "log").read_text()) from None
                 time.sleep(0.02)
 
+    def processes(self) -> list[int]:
+        """Return the server's processes, the one that starts the others leading."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT ends its clients' connections, SIGQUIT is like a power cut."""
         process, self._process = self._process, None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -15,13 +17,14 @@ import pytest
 
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import ReplayMode
+from keyless.server.database_url import PostgresUrl
 from keyless.server.store import Outcome, Store, Verdict, open_store
 from keyless.server.store.admin import Administration
-from keyless.server.store.postgres import PostgresConnection, PostgresDatabase
+from keyless.server.store.postgres import Driver, PostgresConnection, PostgresDatabase
 from keyless.server.store.postgres_locks import TRUST_LOCK
 from keyless.server.store.postgres_watch import ListeningWatch
 from tests.server.store.world import World
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, running_postgres
 
 TRIALS = 200
 
@@ -248,20 +251,63 @@ def test_who_cannot_connect_does_not_try_again_at_once(postgres: PostgresServer)
         missing.connect().execute("SELECT 1")
 
 
-def test_nobody_waits_for_a_database_that_is_known_to_be_gone(world: World) -> None:
+def test_nobody_waits_for_a_database_that_is_known_to_be_gone(postgres: PostgresServer) -> None:
     """D9: one thread looks for it; everybody else is answered at once, until it is found."""
-    database = world.store.database
-    assert isinstance(database, PostgresDatabase)
-    world.store.publishers(world.resource, world.publisher.issuer_id)
-    wait_until(lambda: watch_of(world.store)._listening)
+    database = PostgresDatabase(postgres.url("shared"))
     database.gone = True
     with closing(database.connect()) as connection, pytest.raises(UnavailableError):
         connection.execute("SELECT 1")
 
     database.open_driver(read_only=True, seconds=1, looking=True).close()
-    watch_of(world.store).close()
+    database.gone = False
     with closing(database.connect()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_that_falls_silent_is_waited_for_once_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D9: nobody connects to what does not answer but the thread that looks for it; recovery is by itself."""
+    with running_postgres() as server:
+        world = World(server.create(template="template0"))
+        database = world.store.database
+        assert isinstance(database, PostgresDatabase)
+        world.store.publishers(world.resource, world.publisher.issuer_id)
+        wait_until(lambda: watch_of(world.store)._listening)
+        opened: list[str] = []
+        connect = Driver.open
+
+        def count(url: PostgresUrl, *, read_only: bool, seconds: float) -> Driver:
+            opened.append(threading.current_thread().name)
+            return connect(url, read_only=read_only, seconds=seconds)
+
+        monkeypatch.setattr(Driver, "open", count)
+        processes = server.processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(UnavailableError):
+                world.store.commit([world.grant()])
+            assert database.gone
+            for _ in range(3):
+                with pytest.raises(UnavailableError):
+                    world.store.commit([world.grant()])
+                with pytest.raises(UnavailableError):
+                    world.store.token_state("token-1")
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+        assert set(opened) <= {"keyless-listen"}
+        wait_until(lambda: works(lambda: world.store.commit([world.grant()])), seconds=30)
+        assert world.store.verify_chain().intact
+        world.close()
+
+
+def works(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except UnavailableError:
+        return False
+    return True
 
 
 def test_a_clock_that_differs_from_the_databases_is_known(world: World) -> None:

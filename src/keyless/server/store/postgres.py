@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, Self
 
@@ -35,6 +35,7 @@ WRITE_SECONDS: Final = 2.0  # of a statement of a transaction that writes
 PATIENT_SECONDS: Final = 3600.0  # of maintenance: migrations, copies, checking the audit
 IDLE_IN_TRANSACTION_SECONDS: Final = 5  # after which the server gives up a client that went away holding locks
 LOCK_MILLISECONDS: Final = 2_000  # that maintenance waits for a lock: whoever asks after it waits behind it
+SILENCE_SECONDS: Final = 0.8  # a connection that is lost after so long was not closed by the server: nobody answers
 GRACE_SECONDS: Final = 0.5  # by which the server's own limit comes before ours: its errors say more
 MIN_RETRY_SECONDS: Final = 0.05  # after the first failure to connect; doubles
 MAX_RETRY_SECONDS: Final = 1.0
@@ -70,6 +71,8 @@ class PostgresDatabase:
         self._types: dict[str, dict[str, str]] = {}
         self.gone = False
         """Somebody looks for the server all the time and has not found it: nobody else has to wait for that."""
+        self.watched = False
+        """Somebody does look for it all the time, and will find it again."""
 
     def __str__(self) -> str:
         return str(self.url)
@@ -124,9 +127,12 @@ class PostgresDatabase:
         with self._lock:
             if not looking and (self.gone or time.monotonic() < self._closed_until):
                 raise UnavailableError("the database does not answer right now", retry_after=2)
+        began = time.monotonic()
         try:
             driver = Driver.open(self.url, read_only=read_only, seconds=seconds)
         except psycopg.OperationalError:
+            if time.monotonic() - began > SILENCE_SECONDS:
+                self.note_silence()
             with self._lock:
                 wait = min(MAX_RETRY_SECONDS, MIN_RETRY_SECONDS * 2 ** min(self._failures, 10))
                 self._failures += 1
@@ -135,7 +141,12 @@ class PostgresDatabase:
         with self._lock:
             self._failures = 0
             self._closed_until = 0.0
+        driver.on_silence = self.note_silence
         return driver
+
+    def note_silence(self) -> None:
+        """Let nobody else wait: the server said nothing for longer than it may. Whoever watches it finds it again."""
+        self.gone = self.gone or self.watched
 
 
 _SYNC: Final = (
@@ -156,6 +167,7 @@ class Driver(psycopg.Connection[tuple[Any, ...]]):
     seconds: float = WRITE_SECONDS
     backend: int = 0
     started_at: object = None
+    on_silence: Callable[[], None] | None = None
 
     @classmethod
     def open(cls, url: PostgresUrl, *, read_only: bool, seconds: float) -> Self:
@@ -210,11 +222,16 @@ class Driver(psycopg.Connection[tuple[Any, ...]]):
         """Wait for the server, but not longer than the time limit: a cut-off server says nothing at all."""
         if timeout is not None:
             return super().wait(gen, interval, timeout)
-        ends_at = time.monotonic() + self.seconds
+        began = time.monotonic()
         try:
             return super().wait(gen, interval, self.seconds)
         except psycopg.OperationalError as error:
-            if time.monotonic() < ends_at:
+            took = time.monotonic() - began
+            timed_out = took >= self.seconds
+            # The kernel may give up before we do, and says so in another way.
+            if self.on_silence is not None and (timed_out or (took > SILENCE_SECONDS and self.closed)):
+                self.on_silence()
+            if not timed_out:
                 raise
             self.pgconn.finish()
             raise psycopg.OperationalError("the database did not answer in time") from error

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "keyless_trust"  # as in the migration
 BEAT_SECONDS: Final = 2.0
+GLANCE_SECONDS: Final = 0.25  # between looks at whether somebody else met with silence
 MAX_AGE_SECONDS: Final = 5.0  # of an answer while we listen: two beats and a bit
 DEAF_MAX_AGE_SECONDS: Final = 0.25  # while we do not
 RETRY_SECONDS: Final = 0.25
@@ -106,9 +107,10 @@ class ListeningWatch:
         self._thread.start()
 
     def _run(self, woken: socket.socket) -> None:
+        self._database.watched = True
         with woken:
             self._keep_listening(woken.fileno())
-        self._database.gone = False  # nobody looks any more
+        self._database.watched = self._database.gone = False  # nobody looks any more
 
     def _keep_listening(self, woken: int) -> None:
         while not self._closed:
@@ -138,8 +140,8 @@ class ListeningWatch:
         while not self._closed:
             self._beat(driver)
             ends_at = time.monotonic() + BEAT_SECONDS
-            while (left := ends_at - time.monotonic()) > 0:
-                readable = _readable(left, driver.pgconn.socket, woken)
+            while (left := ends_at - time.monotonic()) > 0 and not self._database.gone:
+                readable = _readable(min(left, GLANCE_SECONDS), driver.pgconn.socket, woken)
                 if woken in readable:
                     return
                 if readable:
@@ -150,6 +152,7 @@ class ListeningWatch:
     def _beat(self, driver: Driver) -> None:
         asked_at, before = time.monotonic(), self._clock()
         row = driver.execute(_BEAT.encode()).fetchone()
+        self._database.gone = False  # it answers: whoever said that it does not may try again
         if row is None:
             return
         self._note_clock(before, float(row[1]))
