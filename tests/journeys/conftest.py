@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from keyless.demo.stage import Stage
+from keyless.testing import FakeIssuer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = os.environ.get("KEYLESS_TEST_HF")  # `make journeys-newest` names another one
@@ -33,6 +38,22 @@ def hf(request: pytest.FixtureRequest) -> Path:
 def stage(hf: Path) -> Iterator[Stage]:
     """A running service with its hub, a fake GitHub whose issuer it trusts, and no publisher yet."""
     yield from build_stage(hf)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's own browser."""
+    from tests.journeys.browser import open_browser  # playwright is loaded for its own journeys only
+
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[FakeIssuer]:
+    """An issuer for the jobs of one file."""
+    with FakeIssuer() as running:
+        yield running
 
 
 def build_stage(hf: Path) -> Iterator[Stage]:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from keyless.testing import FakeCI, FakeIssuer
-from tests.journeys.browser import code_for, open_browser, pages_url, shot, violations
+from tests.journeys.browser import code_for, pages_url, shot, violations
 from tests.support.job import run_cli
 from tests.support.running import RunningService
 
@@ -20,18 +20,6 @@ pytestmark = pytest.mark.journey
 PICTURES = os.environ.get("KEYLESS_TEST_SCREENSHOTS")  # `make screenshots` names a folder
 DEV = "acme/widgets/.github/workflows/train.yml@refs/heads/dev"
 SIZES = {"wide": (1280, 800), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    with FakeIssuer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -137,6 +125,7 @@ def everything(page: Page, root: str) -> dict[str, str]:
         "publisher": publisher,
         "add-a-publisher": "/publishers/new?provider=github&resource=acme/new&repository=acme/widgets&branch=main"
         "&pin_first_use=1&preview=1",
+        "change-a-publisher": f"{publisher}/edit",
         "refusal": exchange,
         "audit": "/audit",
         "event": exchange.replace("/exchanges/", "/audit/"),

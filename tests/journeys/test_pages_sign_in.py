@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from keyless.testing import FakeIssuer
-from tests.journeys.browser import code_for, open_browser, pages_url, shot, violations
+from tests.journeys.browser import code_for, pages_url, shot, violations
 from tests.journeys.provider_process import CLIENT_ID, IdentityProvider, run_provider
 from tests.journeys.test_pages import PICTURES, SIZES, job, sign_in
 from tests.support.running import RunningService
@@ -20,18 +20,6 @@ from tests.support.running import RunningService
 pytestmark = pytest.mark.journey
 
 WORKFLOW = "https://github.com/acme/widgets/blob/main/.github/workflows/train.yml"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    with FakeIssuer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ and that the keys live on the same host. Google is the known exception to the se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -71,6 +72,19 @@ def fetch_discovery(fetcher: Fetcher, issuer: Issuer, *, deadline: Deadline | No
         TransportError: No usable document: an outage, or (`retryable=False`) one that contradicts the record. The
             text holds nothing from the document (S06).
     """
+    document = fetch_document(fetcher, issuer, deadline=deadline)
+    listed = document.get("claims_supported")
+    claims = tuple(claim for claim in listed if isinstance(claim, str)) if isinstance(listed, list) else ()
+    return Discovery(issuer.url, _checked_jwks_uri(document.get("jwks_uri"), issuer), claims[:_MAX_LISTED])
+
+
+def fetch_document(fetcher: Fetcher, issuer: Issuer, *, deadline: Deadline | None = None) -> Mapping[str, object]:
+    """Fetch an issuer's discovery document, of which nothing is checked yet but that it is the issuer's.
+
+    Raises:
+        ConfigurationError: As `fetch_discovery`.
+        TransportError: As `fetch_discovery`.
+    """
     check_issuer_url(issuer.url, issuer.network)
     port = parse_url(issuer.url).port
     fetched = fetcher.fetch(discovery_url(issuer.url), network=issuer.network, deadline=deadline, operator_port=port)
@@ -84,9 +98,7 @@ def fetch_discovery(fetcher: Fetcher, issuer: Issuer, *, deadline: Deadline | No
             retryable=False,
             hint="The record must spell the issuer exactly as its tokens do, with or without a trailing slash.",
         )
-    listed = document.get("claims_supported")
-    claims = tuple(claim for claim in listed if isinstance(claim, str)) if isinstance(listed, list) else ()
-    return Discovery(issuer.url, _checked_jwks_uri(document.get("jwks_uri"), issuer), claims[:_MAX_LISTED])
+    return document
 
 
 def find_jwks_uri(fetcher: Fetcher, issuer: Issuer, *, deadline: Deadline | None = None) -> str:

@@ -108,6 +108,19 @@ def test_people_are_their_subject(sso: Service, provider: FakeProvider) -> None:
     assert [(person.name.startswith("mo."), person.provider) for person in others] == [(True, provider.url)] * 2
 
 
+def test_nobody_waits_under_the_first_admins_name(sso: Service, provider: FakeProvider) -> None:
+    """D13: whoever calls itself `admin` at the provider does not become what the bootstrap code makes of that name."""
+    waiting = sign_in(sso, provider, preferred_username="admin", groups=["audit"])
+    code = People(sso.administration).make_bootstrap_code().reveal()
+    answer = Browser(sso).sign_in(code)
+
+    assert answer.status == 422
+    assert "another name" in text_of(answer)
+    assert waiting.get("/people").status == 200
+    assert waiting.post("/people", name="mallory", role="admin").status == 403
+    assert Browser(sso).sign_in(code, name="root").status == 303
+
+
 def test_a_name_is_made_where_none_fits(sso: Service, provider: FakeProvider) -> None:
     """What the provider says is text from outside."""
     for sub, name in (("1", "\u202e<b>"), ("2", 7), ("3", "x" * 500), ("4", "Zoë Q. O'Hara")):

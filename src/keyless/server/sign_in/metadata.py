@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from keyless.errors import ConfigurationError, MalformedTokenError, TransportError
+from keyless.errors import ConfigurationError, TransportError
 from keyless.http.guarded import parse_url
-from keyless.jose.json import parse_json_object
-from keyless.oidc.discovery import Fetcher, discovery_url
+from keyless.oidc.discovery import Fetcher, fetch_document
 from keyless.oidc.issuer import Issuer
 from keyless.oidc.issuer_url import check_jwks_uri
 
@@ -44,18 +43,8 @@ def fetch_metadata(fetcher: Fetcher, issuer: Issuer) -> ProviderMetadata:
     Raises:
         TransportError: There is no usable one: an outage, or (`retryable=False`) one that contradicts the record.
     """
+    document = fetch_document(fetcher, issuer)
     port = parse_url(issuer.url).port
-    fetched = fetcher.fetch(discovery_url(issuer.url), network=issuer.network, operator_port=port)
-    try:
-        document = parse_json_object(fetched.body or b"")
-    except MalformedTokenError:
-        raise TransportError(f"the discovery document of {issuer.url} is not a JSON object", retryable=False) from None
-    if document.get("issuer") != issuer.url:
-        raise TransportError(
-            f"the discovery document of {issuer.url} names another issuer",
-            retryable=False,
-            hint="sign_in.issuer must spell it exactly as the document does, with or without a trailing slash.",
-        )
     methods = document.get("token_endpoint_auth_methods_supported")
     known = [name for name in _METHODS if isinstance(methods, list) and name in methods]
     ends = document.get("end_session_endpoint")

@@ -263,6 +263,10 @@ def _first_admin(change: Change, name: str) -> Principal:
         return principals.add(change, name, PrincipalKind.PERSON, roles)
     if found.kind is not PrincipalKind.PERSON:
         raise ConfigurationError(f"{name} is a machine", hint="Give the first admin another name.")
+    if found.provider is not None:  # who signs in there chose that name, and perhaps in order to be here
+        raise ConfigurationError(
+            f"{name} is somebody who signs in at the identity provider", hint="Give the first admin another name."
+        )
     if not found.enabled:
         principals.set_enabled(change, name, enabled=True)
     return principals.set_roles(change, name, [*found.roles, *roles])
