@@ -6,19 +6,24 @@ options, or the values of the option before the cursor. Where the value is a fil
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from keyless.cli.grammar import Command, Option, commands
 from keyless.cli.options import HelpRequested, UsageError, parse_options
-from keyless.cli.output import data, help_page
+from keyless.cli.output import data, help_page, json_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 HELP: Final = """\
-usage: keyless completion bash|zsh|fish
+usage: keyless completion --json
+       keyless completion bash|zsh|fish
 
-Prints a completion script for a shell: every verb, its options, and their values where there are only a few. The
+Print a completion script for a shell: every verb, its options, and their values where there are only a few. The
 service's verbs have options in it where the service is installed.
+
+  --json             print what every verb takes, for a completion of your own
 
 examples:
   keyless completion bash > ~/.local/share/bash-completion/completions/keyless
@@ -34,11 +39,14 @@ def run(argv: list[str]) -> int:
     words = list(argv)
     shell = words.pop() if words and not words[-1].startswith("-") else ""
     try:
-        parse_options("completion", words)
+        options = parse_options("completion", words, flags=("--json",))
     except HelpRequested:
         help_page(HELP)
         return 0
-    if shell not in _SCRIPTS:
+    if "--json" in options.flags and not shell:
+        json_data([asdict(command) for command in commands()])
+        return 0
+    if shell not in _SCRIPTS or options.flags:
         raise UsageError(f"keyless completion needs one of {', '.join(_SCRIPTS)}")
     data(_SCRIPTS[shell]())
     return 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless doctor [--resource R] [--endpoint URL] [--exchange] [--timeout SECONDS] [--json]
 
-Checks, in the order a token goes: configuration, CI platform and permission, id token, claims, clock, the way to the
+Check, in the order a token goes: configuration, CI platform and permission, id token, claims, clock, the way to the
 service, and which trusted publisher accepts the job. Where something is wrong it prints the lines to change in the CI
 file, the first of them on top. Works anywhere, with no configuration.
 

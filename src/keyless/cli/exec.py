@@ -20,7 +20,7 @@ usage: keyless exec [--resource R] [--resource NAME=R2 …] [--env NAME] [--endp
                     -- COMMAND …
        keyless exec --for pypi|npm|oci --endpoint URL [--resource PACKAGE] [--keep-ci-identity] -- COMMAND …
 
-Runs COMMAND with a token that is exchanged for this job and kept fresh while COMMAND runs. Tools that know
+Run COMMAND with a token that is exchanged for this job and kept fresh while COMMAND runs. Tools that know
 HF_TOKEN_PATH (hf, huggingface_hub) find it there by themselves.
 
   --resource R        what the token is for (default: HF_OIDC_RESOURCE)

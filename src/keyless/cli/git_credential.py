@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless git-credential [--resource R] [--endpoint URL] get|store|erase
 
-Answers git with a token of this CI job, for repositories of one service. Set it up with
-
-  git config --global credential.https://hub.example.org.helper '!keyless git-credential'
-  git config --global credential.https://hub.example.org.useHttpPath true
+Answer git with a token of this CI job, for repositories of one service.
 
   --resource R       what the token is for (default: HF_OIDC_RESOURCE, else the repository that git names, which needs
                      useHttpPath)
@@ -35,6 +32,10 @@ Answers git with a token of this CI job, for repositories of one service. Set it
 
 Nothing is answered for another scheme, host, port or path than the service's, nor for another repository than the
 resource. store does nothing; erase forgets a token that the service did not take.
+
+examples, which set it up for one service:
+  git config --global credential.https://hub.example.org.helper '!keyless git-credential'
+  git config --global credential.https://hub.example.org.useHttpPath true
 
 exit codes: 0 answered, or not concerned; as `keyless token` when there should be a token and is none."""
 

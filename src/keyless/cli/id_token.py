@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless id-token [--audience A] [--provider NAME] [--json]
 
-Prints this CI job's raw id token. It is a credential: do not put it into a log or a file that is kept.
+Print this CI job's raw id token. It is a credential: do not put it into a log or a file that is kept.
 
   --audience A       the aud to ask for (default: HF_ENDPOINT, else https://huggingface.co)
   --provider NAME    insist on one of those that `keyless providers` lists (default: detected)

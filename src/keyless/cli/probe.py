@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless probe --resource RESOURCE [--provider NAME] [--json]
 
-Exchanges this job's id token for a token of RESOURCE, as any job does, then sends the same id token with another
+Exchange this job's id token for a token of RESOURCE, as any job does, then send the same id token with another
 signature, which must be refused. Both are checked: a service that refuses everything fails, and so does one that
 accepts everything. The token it gets is revoked at once and never printed. Run it from a scheduled CI job whose
 publisher can only read a resource made for it.

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 HELP: Final = """\
 usage: keyless providers [--endpoint URL] [--json]
 
-Shows the CI platforms that keyless knows, in the order they are asked; whether this job runs there, whether it can
+Show the CI platforms that keyless knows, in the order they are asked; whether this job runs there, whether it can
 have an id token, and what to configure. Nothing is sent.
 
   --endpoint URL     the service the token is for (default: HF_ENDPOINT, else https://huggingface.co)
   --json             print a list of objects
+
+examples:
+  keyless providers
+  keyless providers --endpoint https://hub.example.org --json
 
 exit codes: 0 shown, 2 usage or configuration."""
 

@@ -6,20 +6,21 @@ import os
 import sys
 
 from keyless.cli.options import HelpRequested, UsageError, parse_options
-from keyless.cli.output import help_page, note
+from keyless.cli.output import help_page, json_data, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 HELP: Final = """\
-usage: keyless revoke [--file PATH] [--endpoint URL]
+usage: keyless revoke [--file PATH] [--endpoint URL] [--json]
 
-Gives an access token back to the service that issued it; from then on nobody can use it. The token is read from
+Give an access token back to the service that issued it; from then on nobody can use it. The token is read from
 standard input or from a file, never from an argument: other users of a machine can see those.
 
   --file PATH        the file that holds the token (default: standard input)
   --endpoint URL     base URL of the service (default: HF_ENDPOINT)
+  --json             print an object with revoked and endpoint
 
 examples:
   keyless revoke < "$HF_TOKEN_PATH"
@@ -40,7 +41,7 @@ def run(argv: list[str]) -> int:
             "one just given should be revoked too.",
         )
     try:
-        options = parse_options("revoke", argv, valued=("--file", "--endpoint"))
+        options = parse_options("revoke", argv, valued=("--file", "--endpoint"), flags=("--json",))
     except HelpRequested:
         help_page(HELP)
         return 0
@@ -59,7 +60,10 @@ def run(argv: list[str]) -> int:
         raise UsageError("what was read is not one token: it is empty or holds blanks or other characters")
     revoke_token(Secret(token), endpoint=endpoint)
     forget_everywhere(token, environ=os.environ)
-    note("keyless: revoked")
+    if "--json" in options.flags:
+        json_data({"revoked": True, "endpoint": endpoint})
+    else:
+        note("keyless: revoked")
     return 0
 
 

@@ -63,7 +63,7 @@ usage: keyless setup [--provider P] [--resource R …] [--folder DIR …] [--end
                      [--branch NAME] [--environment E] [--file-name F] [--issuer URL] [--pin NAME=VALUE …]
                      [--install WHAT] [--write [--force]] [--directory DIR] [--create [--url URL]] [--no-input] [--json]
 
-Writes the CI file that publishes without a stored secret, and says which publisher to enter and where. What is not
+Write the CI file that publishes without a stored secret, and say which publisher to enter and where. What is not
 given is asked for on a terminal; in a script it is taken from the git repository around, or is an error.
 
   --provider P       {", ".join(sorted(PLATFORMS))}

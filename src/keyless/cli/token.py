@@ -16,7 +16,7 @@ HELP: Final = """\
 usage: keyless token [--resource R] [--endpoint URL] [--format text|json|env|github-env] [--any-source]
        keyless token --for huggingface|pypi|npm|oci --endpoint URL [--resource PACKAGE] [--format text|json]
 
-Exchanges this CI job's id token for a short-lived access token and prints it.
+Exchange this CI job's id token for a short-lived access token and print it.
 
   --resource R       what the token is for: namespace/name, datasets/namespace/name, spaces/…, kernels/…,
                      buckets/… or a user name (default: HF_OIDC_RESOURCE)

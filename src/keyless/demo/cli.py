@@ -18,14 +18,14 @@ from keyless.demo.stage import BRANCH, DATASET, MODEL, Stage
 from keyless.demo.steps import Summary
 from keyless.demo.story import Observer, Story
 from keyless.errors import ConfigurationError
+from keyless.server.cli.parser import PageParser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless demo",
         description="Play a CI job that publishes a model and a dataset without a stored secret, on this machine: a "
         "stand-in for GitHub, the real token service and hub, the real hf client. Then six refusals.",
-        epilog="exit status: 0 every step did what it should, 1 one did not, 2 usage, 130 interrupted",
     )
     parser.add_argument("--hf", type=Path, metavar="PATH", help="the hf program to use (default: the one on PATH)")
     parser.add_argument("--keep", action="store_true", help="leave the folder with everything that was made")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def test_json_for_programs(run: Any) -> None:
 
 def test_the_example_of_the_docs_works(run: Any) -> None:
     """An example that does not work is worse than none."""
-    text = DOCS.read_text().partition("```toml\n")[2].partition("```")[0]
+    found = re.search(r"```toml file=trust-test.toml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found is not None
+    text = found[1]
     status, out = run(text, name="trust-test.toml")
 
     assert (status, out.count("ok ")) == (0, 4), out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from keyless.server.cli import admin_login, admin_people
+from keyless.server.cli.parser import PageParser
 from keyless.server.cli.store_access import run_handler
 
 EPILOG = """\
@@ -17,18 +18,17 @@ examples:
   keyless admin token --for plan-bot --expires 90d --file plan-bot.token
 
 Without --url the verbs work on the store itself, which needs access to it. A login lasts 15 minutes.
-exit status: 0 done, 2 it cannot be so, 4 the login is not good, or not for that, 5 an outage, 1 anything else
+exit codes: 0 done, 2 it cannot be so, 4 the login is not good, or not for that, 5 an outage, 1 anything else
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless admin",
         description="Say who may manage trust, and sign in.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers()
     admin_login.add_verbs(verbs)
     admin_people.add_verbs(verbs)
     return parser

@@ -37,7 +37,7 @@ def add_verbs(verbs: Verbs) -> None:
     add_store_arguments(bootstrap)
     code = verbs.add_parser("code", help="make a one-time code for somebody to sign in with")
     code.set_defaults(handler=_code)
-    code.add_argument("--for", dest="name", metavar="NAME", required=True)
+    code.add_argument("--for", dest="name", metavar="NAME", required=True, help="who signs in with it")
     one_time_secret.add_file_argument(code)
     add_store_arguments(code, url=True)
     login = verbs.add_parser("login", help="exchange a one-time code for a login of 15 minutes")

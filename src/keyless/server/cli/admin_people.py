@@ -44,7 +44,7 @@ def open_people(options: argparse.Namespace) -> Iterator[People | RemotePeople]:
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs."""
     person = verbs.add_parser("person", help="people and machines, and their roles")
-    inner = person.add_subparsers(title="verbs", required=True, metavar="VERB")
+    inner = person.add_subparsers()
     roles = "admin, viewer, viewer:NAMESPACE or owner:NAMESPACE; may be given again"
     add = inner.add_parser("add", help="add somebody")
     add.set_defaults(handler=_add)
@@ -72,7 +72,7 @@ def add_verbs(verbs: Verbs) -> None:
         add_store_arguments(verb, url=True)
     token = verbs.add_parser("token", help="make a machine's token that can only read, for trust plan in CI")
     token.set_defaults(handler=_token)
-    token.add_argument("--for", dest="name", metavar="NAME", required=True)
+    token.add_argument("--for", dest="name", metavar="NAME", required=True, help="whose it is: a machine")
     token.add_argument("--expires", type=parse_expiry, metavar="WHEN", required=True, help="90d, 12h or a date")
     one_time_secret.add_file_argument(token)
     add_store_arguments(token, url=True)

@@ -19,6 +19,7 @@ from keyless.server.audit.event import EventKind
 from keyless.server.audit.reader import AuditFilter, AuditRecord, PageKey
 from keyless.server.audit.verify import ChainReport
 from keyless.server.cli.api_client import ApiClient
+from keyless.server.cli.parser import PageParser
 from keyless.server.cli.remote_desk import RemoteDesk
 from keyless.server.cli.store_access import (
     actor,
@@ -46,19 +47,18 @@ examples:
   keyless audit verify --checkpoint /mnt/elsewhere/checkpoints.jsonl
   keyless audit prune --before 365d
 
-exit status: 0 done, for verify: and the audit is whole; 1 it is broken, or nothing was found; 2 settings; 5 the
+exit codes: 0 done, for verify: and the audit is whole; 1 it is broken, or nothing was found; 2 settings; 5 the
 database is down
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless audit",
         description="Read the audit, check it, and put old events away.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers()
     listing = verbs.add_parser("list", help="show the latest events, the newest last")
     listing.set_defaults(handler=_list)
     _add_filters(listing)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keyless.cli.terminal import visible
 from keyless.errors import ConfigurationError
+from keyless.server.cli.parser import PageParser
 from keyless.server.cli.store_access import add_store_arguments, location, print_json, run_handler
 from keyless.server.database_url import DatabaseLocation
 from keyless.server.settings import load_store_settings
@@ -24,18 +25,17 @@ examples:
   keyless db copy --to postgresql://owner@db.internal/keyless
   keyless db grants keyless_server | psql postgresql://owner@db.internal/keyless
 
-exit status: 0 done, for check: and nothing is wrong; 1 check found something; 2 it cannot be so; 5 no answer
+exit codes: 0 done, for check: and nothing is wrong; 1 check found something; 2 it cannot be so; 5 no answer
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless db",
         description="Upgrade, check, back up, restore and move the database.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers()
     upgrade = verbs.add_parser("upgrade", help="bring the database to this release's schema")
     upgrade.add_argument("--server-role", metavar="ROLE", help="PostgreSQL: also grant the service's role its rights")
     upgrade.set_defaults(handler=_upgrade)
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         add_store_arguments(verb)
     grants = verbs.add_parser("grants", help="print what lets a PostgreSQL role serve, and no more")
     grants.add_argument("role", metavar="ROLE", help="the role that keyless serve connects as")
+    grants.add_argument("--json", action="store_true", help="print JSON")
     grants.set_defaults(handler=_grants)
     return parser
 
@@ -156,8 +157,11 @@ def _copy(options: argparse.Namespace) -> int:
 def _grants(options: argparse.Namespace) -> int:
     from keyless.server.store.roles import grants_for
 
-    for statement in grants_for(options.role):
-        print(f"{statement};")
+    statements = [f"{statement};" for statement in grants_for(options.role)]
+    if options.json:
+        print_json({"role": options.role, "statements": statements})
+    else:
+        print("\n".join(statements))
     return 0
 
 

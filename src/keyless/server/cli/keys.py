@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from keyless.server.cli.api_client import ApiClient
+from keyless.server.cli.parser import PageParser
 from keyless.server.cli.remote_desk import RemoteDesk
 from keyless.server.cli.store_access import (
     actor,
@@ -24,8 +25,8 @@ from keyless.server.store import open_store
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="keyless keys", description="List and change the service's own signing keys.")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    parser = PageParser(prog="keyless keys", description="List and change the service's own signing keys.")
+    verbs = parser.add_subparsers()
     listing = verbs.add_parser("list", help="list signing keys; private parts are never shown")
     listing.set_defaults(handler=_list)
     add_store_arguments(listing, url=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from keyless.cli.output import report
+from keyless.cli.output import EXIT_OK, json_data, report
 from keyless.errors import Error
+from keyless.server.cli.parser import PageParser
 
 if TYPE_CHECKING:
     from keyless.server.metrics import Metrics
@@ -21,27 +22,16 @@ if TYPE_CHECKING:
 
 MAX_WORKERS: Final = 64
 
-EPILOG = """\
-examples:
-  keyless serve --config keyless.toml
-  KEYLESS_PUBLIC_URL=https://hub.example.org keyless serve
-  keyless serve --config keyless.toml --workers 4
-  keyless serve --config keyless.toml --check
-
-exit status: 0 stopped by a signal or --check passed, 2 a setting cannot work, 1 anything else
-"""
-
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless serve",
         description="Run the token service: one public listener, one inside listener.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); KEYLESS_… variables win")
     parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that answer; default 1")
     parser.add_argument("--check", action="store_true", help="check the settings, the store and the keys, then stop")
+    parser.add_argument("--json", action="store_true", help="with --check: print what was found as JSON")
     return parser
 
 
@@ -55,14 +45,17 @@ def _workers(text: str) -> int:
 
 def run(argv: list[str]) -> int:
     """Run the verb and return its exit status."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.json and not options.check:
+        parser.error("--json goes with --check; the log is JSON with the setting log_format")
     try:
-        return _run(options.config, check=options.check, workers=options.workers)
+        return _run(options.config, check=options.check, workers=options.workers, as_json=options.json)
     except Error as error:
         return report(error)
 
 
-def _run(config: Path | None, *, check: bool, workers: int) -> int:
+def _run(config: Path | None, *, check: bool, workers: int, as_json: bool) -> int:
     from keyless.server.listeners import bind, url_of
     from keyless.server.log import configure_logging
     from keyless.server.metrics import Metrics
@@ -78,7 +71,11 @@ def _run(config: Path | None, *, check: bool, workers: int) -> int:
     with public, inside:
         print(f"keyless: {settings.public_url} on {url_of(public)}, inside on {url_of(inside)}", file=sys.stderr)
         if workers == 1 or check:
-            return _serve(settings, public, inside, Metrics(), ready=_say_ready, check=check)
+            code = _serve(settings, public, inside, Metrics(), ready=_say_ready, check=check)
+            if as_json and code == EXIT_OK:
+                listeners = {"listen": url_of(public), "inside_listen": url_of(inside)}
+                json_data({"ok": True, "public_url": settings.public_url, **listeners, "warnings": settings.warnings})
+            return code
         from keyless.server.workers import Supervisor
 
         metrics = Metrics(workers)  # before the fork: its memory is shared

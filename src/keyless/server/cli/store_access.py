@@ -26,14 +26,15 @@ Handler = Callable[[argparse.Namespace], int]
 
 def add_store_arguments(parser: argparse.ArgumentParser, *, url: bool = False) -> None:
     """Add `--db`, `--config` and `--json`; and `--url` to a verb that works over the API, too."""
+    where = parser.add_argument_group("where the trust is, and how it is shown")
     if url:
         text = "a service's inside listener; else the local store"
-        parser.add_argument("--url", dest="api_url", metavar="URL", help=text)
-    parser.add_argument(
+        where.add_argument("--url", dest="api_url", metavar="URL", help=text)
+    where.add_argument(
         "--db", type=location, metavar="PATH", help="database file or postgresql:// URL; else the one in the settings"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); else KEYLESS_CONFIG")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    where.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); else KEYLESS_CONFIG")
+    where.add_argument("--json", action="store_true", help="print JSON")
 
 
 def location(text: str) -> DatabaseLocation:

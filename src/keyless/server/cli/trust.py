@@ -15,6 +15,7 @@ from keyless.server.cli import (
     trust_resource_servers,
     trust_test,
 )
+from keyless.server.cli.parser import PageParser
 from keyless.server.cli.store_access import run_handler
 
 EPILOG = """\
@@ -36,19 +37,18 @@ examples:
   keyless trust apply policy.toml --prune
 
 A change counts at a running server's next exchange.
-exit status: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else;
+exit codes: 0 done, 2 it cannot be so, 5 the database does not answer, 1 anything else;
 explain: 4 refused; lint: 1 errors were found; test: 1 an expectation is not met
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = PageParser(
         prog="keyless trust",
         description="Say which CI jobs may publish what.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers()
     providers = sorted(k for k, p in PROFILES.items() if p.default_url)
     trust_publishers.add_verbs(verbs, providers=providers)
     trust_explain.add_verbs(verbs, providers=providers)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Verbs) -> None:
     """Add `issuer` and its verbs."""
     parser = verbs.add_parser("issuer", help="issuers of id tokens")
-    inner = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    inner = parser.add_subparsers()
     add = inner.add_parser("add", help="believe an issuer's id tokens")
     add.set_defaults(handler=_add)
     add.add_argument("url", metavar="URL", help="its `iss`, byte for byte")

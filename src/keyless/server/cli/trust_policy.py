@@ -50,6 +50,7 @@ def add_verbs(verbs: Verbs) -> None:
     add_store_arguments(apply, url=True)
     schema = verbs.add_parser("schema", help="print the JSON schema of policies, for editors")
     schema.set_defaults(handler=_schema)
+    schema.add_argument("--json", action="store_true", help="it is JSON in any case")
 
 
 def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Verbs) -> None:
     """Add `resource-server` and its verbs."""
     parser = verbs.add_parser("resource-server", help="hubs and registries that accept our tokens")
-    inner = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    inner = parser.add_subparsers()
     add = inner.add_parser("add", help="add one and print its credential, this once")
     add.set_defaults(handler=_add)
     add.add_argument("name", metavar="NAME")
