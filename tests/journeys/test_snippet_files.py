@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import django.conf  # type: ignore[import-untyped]  # Django brings no types
 import pytest
 
 from keyless.hub.stored_tokens import load_stored_tokens
@@ -239,8 +240,11 @@ def test_the_code_about_verifying(running: dict[str, Any]) -> None:
     with urllib.request.urlopen(f"{running['service'].url}/oauth/jwks", timeout=10) as answer:
         jwks = answer.read()
     names = {**running, "time": time, "jwks": jwks, "log_text": f"token={running['bearer']} end", "__name__": "page"}
+    if not django.conf.settings.configured:
+        django.conf.settings.configure(ROOT_URLCONF="page", ALLOWED_HOSTS=["*"], SECRET_KEY="for tests")
     run_blocks("docs/verifier.md", running, names, {})
 
+    assert names["document"]["authorization_servers"] == [running["service"].url]
     assert names["token"].reveal() == running["bearer"]
 
 

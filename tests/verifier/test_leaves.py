@@ -11,9 +11,12 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
+import django.conf  # type: ignore[import-untyped]  # Django brings no types
+import django.urls  # type: ignore[import-untyped]  # Django brings no types
 import pytest
 
 from keyless.errors import ConfigurationError, RevokedTokenError, UnavailableError
@@ -27,6 +30,7 @@ from tests.verifier.tokens import AUDIENCE, ISSUER, NOW, Mint
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "verifier.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"^### (\w+)\n.*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+WSGI = ("WSGI", "Flask", "Django")
 PATH = "/models/acme/model"
 METADATA = "https://hub.example.org/.well-known/oauth-protected-resource"
 
@@ -80,14 +84,21 @@ Send = Callable[[dict[str, str] | None], Answer]
 
 def sender(framework: str, verifier: Verifier) -> Send:
     """Run a snippet of the page and return what sends a PUT to its application."""
-    names: dict[str, Any] = {"verifier": verifier}
+    module = ModuleType("page")  # Django looks for the module with its urls
+    sys.modules["page"] = module
+    names = module.__dict__
+    names["verifier"] = verifier
+    if framework == "Django":
+        if not django.conf.settings.configured:
+            django.conf.settings.configure(ROOT_URLCONF="page", ALLOWED_HOSTS=["*"], SECRET_KEY="for tests")
+        django.urls.clear_url_caches()
     exec(compile(BLOCKS[framework], f"docs/verifier.md, {framework}", "exec"), names)
-    if framework == "WSGI":
+    if framework in WSGI:
         return lambda headers: ask_wsgi(names["app"], headers)
     return lambda headers: ask(names["app"], "PUT", PATH, headers=headers)
 
 
-@pytest.fixture(params=["ASGI", "WSGI", "Starlette", "FastAPI"])
+@pytest.fixture(params=["ASGI", "WSGI", "Flask", "Django", "Starlette", "FastAPI"])
 def framework(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -103,7 +114,7 @@ def bearer(token: str) -> dict[str, str]:
 
 def test_the_page_has_a_snippet_for_each() -> None:
     """A leaf that nobody reads about does not exist."""
-    assert list(BLOCKS) == ["ASGI", "WSGI", "Starlette", "FastAPI"]
+    assert list(BLOCKS) == ["ASGI", "WSGI", "Flask", "Django", "Starlette", "FastAPI"]
 
 
 def test_first_snippets_of_the_page_are_python_that_names_what_there_is() -> None:
@@ -162,7 +173,7 @@ def test_token_as_password_of_basic_is_accepted(send: Send, mint: Mint) -> None:
     assert send({"Authorization": f"Basic {value}"}).status == 200
 
 
-@pytest.mark.parametrize("framework", ["Starlette", "FastAPI"])
+@pytest.mark.parametrize("framework", ["Flask", "Django", "Starlette", "FastAPI"])
 @pytest.mark.parametrize("change", [{"resource": "models/acme/other"}, {"scope": "read"}, {"resource": "users/acme"}])
 def test_token_for_something_else_is_403(
     verifier: Verifier, mint: Mint, framework: str, change: dict[str, Any]
