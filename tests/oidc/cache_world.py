@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from keyless.errors import TransportError
 from keyless.http.deadline import Deadline
@@ -101,7 +101,7 @@ class World:
         return [key.kid for key in (self.cache.resolve(issuer, kid) if keys is None else keys)]
 
 
-def make_world(**options: int) -> World:
+def make_world(**options: Any) -> World:
     issuers, clock = Issuers(), Clock()
     background: list[Callable[[], object]] = []
     told: list[tuple[int, frozenset[str]]] = []

@@ -26,6 +26,7 @@ from keyless.oidc.discovery import Fetcher, find_jwks_uri, operator_port
 from keyless.oidc.fetch_budget import FetchBudget
 from keyless.oidc.issuer import Issuer, Network
 from keyless.oidc.pinned_keys import find_pinned
+from keyless.oidc.shared_keys import FetchedKeys, KeyTurns
 
 MIN_FRESH_SECONDS: Final = 600.0  # K02; also what an issuer gets that names no max-age: a withdrawn key dies sooner
 MAX_FRESH_SECONDS: Final = 3600.0  # K02
@@ -89,6 +90,8 @@ class _Flight:
     number: int  # place in the order of arrivals and starts
     started_at: float
     refreshes: int  # of the record it is made for
+    stranger: bool = False  # a token named a key that a set we hold has not: of all processes one is enough to ask
+    adopted: bool = False  # what it brought was fetched by another process, before it began
     done: threading.Event = field(default_factory=threading.Event)
     waiters: int = 0
     succeeded: bool = False
@@ -125,6 +128,7 @@ class JwksCache:
         on_clock_skew: Called with the issuer and its clock minus ours in seconds, after each fetch that told (T53).
         fetches_per_minute: Bound for all issuers together (S07).
         max_waiters: Threads that may wait for one fetch.
+        turns: Where several processes agree on who asks when strangers name keys that nobody knows.
         spawn: Starts a background refresh.
     """
 
@@ -138,6 +142,7 @@ class JwksCache:
         on_clock_skew: OnClockSkew | None = None,
         fetches_per_minute: int = FETCHES_PER_MINUTE,
         max_waiters: int = MAX_WAITERS,
+        turns: KeyTurns | None = None,
         spawn: Callable[[Callable[[], object]], None] = _start_thread,
     ) -> None:
         self._fetcher = fetcher
@@ -146,6 +151,7 @@ class JwksCache:
         self._on_keys = on_keys
         self._on_clock_skew = on_clock_skew
         self._max_waiters = max_waiters
+        self._turns = turns
         self._spawn = spawn
         self._lock = threading.Lock()
         self._entries: dict[int, _Entry] = {}
@@ -228,7 +234,7 @@ class JwksCache:
             return self._known_or_unavailable(issuer, entry, kid, self._cooldown_left(entry))
         if (found := self._held(entry, kid)) is not None:
             return found
-        if flight.number > arrival:
+        if flight.number > arrival and not flight.adopted:
             raise UnknownKeyError("the issuer does not publish the token's key")
         raise UnavailableError(
             "the token's key is not among those fetched before it came", retry_after=self._cooldown_left(entry)
@@ -315,9 +321,11 @@ class JwksCache:
         wait_seconds = self._budget.take(now, forced=forced)
         if wait_seconds > 0:
             return None, wait_seconds
+        flight = self._new_flight(entry, now, issuer)
         if forced and entry.snapshot is not None:
             entry.cooling_since = now
-        return self._new_flight(entry, now, issuer), 0.0
+            flight.stranger = True
+        return flight, 0.0
 
     def _new_flight(self, entry: _Entry, now: float, issuer: Issuer) -> _Flight:
         entry.attempt_started_at = now  # K03: from the start, so that slow failures are not asked for back to back
@@ -350,7 +358,7 @@ class JwksCache:
         failure: Exception | None = None
         skew_seconds: float | None = None
         try:
-            fresh, skew_seconds = self._fetch(issuer, previous, flight.started_at)
+            fresh, skew_seconds = self._fetch_in_turn(issuer, previous, flight)
         except (TransportError, ConfigurationError, MalformedTokenError) as error:
             failure = error
             _log.warning("keys of issuer %d: %s", issuer.id, error)
@@ -363,7 +371,35 @@ class JwksCache:
             self._tell(issuer, fresh.keys, skew_seconds)
         return failure
 
-    def _fetch(self, issuer: Issuer, held: _Snapshot | None, started_at: float) -> tuple[_Snapshot, float | None]:
+    def _fetch_in_turn(self, issuer: Issuer, held: _Snapshot | None, flight: _Flight) -> tuple[_Snapshot, float | None]:
+        """Fetch, or take what another process has just fetched for the same reason."""
+        if self._turns is None or not flight.stranger:
+            return self._fetch(issuer, held, flight.started_at)
+        try:
+            theirs = self._turns.take_turn(issuer, every_seconds=COOLDOWN_SECONDS, wait_seconds=FLIGHT_SECONDS)
+        except UnavailableError:  # each for itself, and no less than with one process
+            return self._fetch(issuer, held, flight.started_at)
+        if theirs is not None:
+            flight.adopted = True
+            keys = _parsed(theirs.jwks)
+            started_at = flight.started_at - theirs.age_seconds
+            snapshot = _snapshot(issuer, keys, theirs.jwks_uri, None, theirs.max_age_seconds, started_at)
+            return snapshot, None
+        found: list[FetchedKeys] = []
+        try:
+            # All of it, for others may hold an older set than ours.
+            return self._fetch(issuer, None, flight.started_at, found.append)
+        finally:
+            with contextlib.suppress(UnavailableError):
+                self._turns.end_turn(issuer, found[0] if found else None)
+
+    def _fetch(
+        self,
+        issuer: Issuer,
+        held: _Snapshot | None,
+        started_at: float,
+        on_fetched: Callable[[FetchedKeys], object] = lambda _: None,
+    ) -> tuple[_Snapshot, float | None]:
         deadline = Deadline(FLIGHT_SECONDS)
         # Discovery is asked each time: an issuer that moves its keys and rotates must not look as if it did neither.
         jwks_uri = find_jwks_uri(self._fetcher, issuer, deadline=deadline)
@@ -376,28 +412,18 @@ class JwksCache:
                 raise TransportError("the issuer says that nothing changed, and we hold nothing", retryable=True)
             keys = held.keys  # K11: confirmed without being sent again
         else:
-            keys = parse_jwks(fetched.body)  # K05, K08: raises for what must not replace a good set
-            if not keys.kids:
-                raise MalformedTokenError("no key of the set has a kid")
-        asked = fetched.max_age_seconds
-        fresh_seconds = MIN_FRESH_SECONDS if asked is None else min(max(asked, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS)
-        snapshot = _Snapshot(
-            issuer=issuer,
-            keys=keys,
-            by_kid={kid: keys.find(kid) for kid in keys.kids},
-            jwks_uri=jwks_uri,
-            etag=fetched.etag or (etag if fetched.body is None else None),
-            refresh_at=started_at + REFRESH_AT_SHARE * fresh_seconds,
-            fresh_until=started_at + fresh_seconds,
-            stale_until=started_at + MAX_STALE_SECONDS,
-            refreshes=issuer.key_refreshes,
-        )
+            keys = _parsed(fetched.body)
+            on_fetched(FetchedKeys(fetched.body, jwks_uri, fetched.max_age_seconds))
+        etag = fetched.etag or (etag if fetched.body is None else None)
+        snapshot = _snapshot(issuer, keys, jwks_uri, etag, fetched.max_age_seconds, started_at)
         return snapshot, None if fetched.date is None else fetched.date - self._wall_clock()
 
     def _land(self, entry: _Entry, flight: _Flight, fresh: _Snapshot | None) -> None:
         with self._lock:
             if fresh is not None:
                 entry.snapshot = fresh
+                if flight.adopted:  # cool as long as the process that asked
+                    entry.cooling_since = fresh.stale_until - MAX_STALE_SECONDS
             else:
                 entry.cooling_since = flight.started_at
             entry.attempt_failed = fresh is None
@@ -413,6 +439,31 @@ class JwksCache:
                 self._on_keys(issuer, keys)
         except Exception:  # noqa: BLE001  # an observer's mistake must not turn into a failed exchange
             _log.exception("keys of issuer %d: an observer failed", issuer.id)
+
+
+def _parsed(body: bytes) -> KeySet:
+    keys = parse_jwks(body)  # K05, K08: raises for what must not replace a good set
+    if not keys.kids:
+        raise MalformedTokenError("no key of the set has a kid")
+    return keys
+
+
+def _snapshot(
+    issuer: Issuer, keys: KeySet, jwks_uri: str, etag: str | None, max_age_seconds: int | None, started_at: float
+) -> _Snapshot:
+    asked = max_age_seconds
+    fresh_seconds = MIN_FRESH_SECONDS if asked is None else min(max(asked, MIN_FRESH_SECONDS), MAX_FRESH_SECONDS)
+    return _Snapshot(
+        issuer=issuer,
+        keys=keys,
+        by_kid={kid: keys.find(kid) for kid in keys.kids},
+        jwks_uri=jwks_uri,
+        etag=etag,
+        refresh_at=started_at + REFRESH_AT_SHARE * fresh_seconds,
+        fresh_until=started_at + fresh_seconds,
+        stale_until=started_at + MAX_STALE_SECONDS,
+        refreshes=issuer.key_refreshes,
+    )
 
 
 def _failing(entry: _Entry, now: float) -> bool:

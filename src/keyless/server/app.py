@@ -122,6 +122,7 @@ class TokenService:
             clock=monotonic,
             wall_clock=clock,
             on_keys=IssuerKeyWatch(self.store, on_replaced=on_keys_replaced),
+            turns=self.store.key_turns,
             on_clock_skew=_warn_of_skew,
         )
         profile = ErrorProfile(settings.error_profile)

@@ -19,7 +19,7 @@ from keyless.server.store.sqlite import BUSY_TIMEOUT_SECONDS, SqliteDatabase
 if TYPE_CHECKING:
     from keyless.server.store.postgres import PostgresDatabase
 
-SCHEMA_VERSION: Final = "0013"
+SCHEMA_VERSION: Final = "0014"
 """The newest revision in `migrations/versions`."""
 UPGRADE_ATTEMPTS: Final = 60  # about two minutes
 

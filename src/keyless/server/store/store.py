@@ -40,6 +40,7 @@ from keyless.server.store.database import open_database
 from keyless.server.store.exchange_hours import HourCount
 from keyless.server.store.feed import FeedPage, purge_feed, read_feed
 from keyless.server.store.grants import Grant, Outcome, Refusal, TokenState, Verdict
+from keyless.server.store.key_turns import StoredKeyTurns
 from keyless.server.store.mint import BatchWriter, Begun
 from keyless.server.store.records import ResourceServer, SigningKeyRow
 from keyless.server.store.sqlite import SqliteDatabase
@@ -84,6 +85,7 @@ class Store:
         self.upkeep: Final = TrustUpkeep(
             self._chain, clock, aside=self._aside, reading=self._reading, writing=self._writing
         )
+        self.key_turns: Final = StoredKeyTurns(clock, reading=self._aside, writing=self._writing)
         self.audit: Final = AuditKeeping(
             self._chain,
             clock,

@@ -340,6 +340,19 @@ audit_event = Table(
     sqlite_strict=True,
 )
 
+# Which replica fetches an issuer's keys when a token names one that nobody knows, and what it found (K03).
+key_turn = Table(
+    "key_turn",
+    metadata,
+    Column("issuer_id", Integer, ForeignKey("issuer.id"), primary_key=True, nullable=False, autoincrement=False),
+    Column("began_ms", Number, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("jwks", LargeBinary, nullable=True),  # NULL: the fetch is under way
+    Column("jwks_uri", Text, nullable=True),
+    Column("max_age_seconds", Integer, nullable=True),
+    sqlite_strict=True,
+)
+
 # Counted from the audit by housekeeping: what pictures of a day are made of.
 exchange_hour = Table(
     "exchange_hour",
