@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.guards.guard import Guard
 
 _ADVISORIES = "regressions/test_jose_advisories.py"
+_CONNECTION = "server/front/test_connection.py"
 _ID_TOKEN = "oidc/test_id_token.py"
 _TOKEN = "server/doors/test_token.py"
 
@@ -948,4 +949,56 @@ PAGES = (
     ),
 )
 
-GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS, *PUBLISHERS, *AUDIT, *PAGES)
+FRONT = (
+    Guard(
+        "T11",
+        "server/front/connection.py",
+        "        if self._since_news > MAX_HEAD_BYTES and (self._in_head or self._reading is not None):",
+        "        if False:",
+        f"{_CONNECTION}::test_a_head_is_not_read_without_end",
+    ),
+    Guard(
+        "T11",
+        "server/front/connection.py",
+        "        if len(headers) > MAX_HEADERS:",
+        "        if False:",
+        f"{_CONNECTION}::test_a_head_is_not_read_without_end",
+    ),
+    Guard(
+        "T11",
+        "server/front/connection.py",
+        'if version != "1.1" and (version != "1.0" or is_chunked):',
+        'if version != "1.1" and version != "1.0":',
+        f"{_CONNECTION}::test_what_can_be_read_in_two_ways_is_not_read",
+    ),
+    Guard(
+        "T11",
+        "server/front/connection.py",
+        '        if hosts > 1 or (not hosts and version == "1.1"):',
+        "        if False:",
+        f"{_CONNECTION}::test_what_can_be_read_in_two_ways_is_not_read",
+    ),
+    Guard(
+        "T11",
+        "server/front/connection.py",
+        '            self._refuse(BadRequestError(f"the head of the request did not arrive within {HEAD_SECONDS:g} s", 408))',
+        "            pass",
+        f"{_CONNECTION}::test_a_piece_of_a_request_is_waited_for_and_not_for_ever",
+    ),
+    Guard(
+        "T105",
+        "server/front/connection.py",
+        "        if self._in_head:\n            self._headers",
+        "        if True:\n            self._headers",
+        f"{_CONNECTION}::test_trailers_are_no_headers",
+    ),
+    Guard(
+        "V18",
+        "server/front/requests.py",
+        "        if connection.is_lost:",
+        "        if False:",
+        f"{_CONNECTION}::test_nothing_is_begun_for_who_went_away",
+    ),
+)
+
+GUARDS = (*JOSE, *OIDC, *HTTP, *TRUST, *SERVICE, *RESOURCE_SERVERS, *PUBLISHERS, *AUDIT, *PAGES, *FRONT)

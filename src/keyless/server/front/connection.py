@@ -36,7 +36,8 @@ MAX_HEADERS: Final = 128
 MAX_QUEUED: Final = 64  # requests of one connection that wait for the answer before theirs
 MAX_UNREAD_BYTES: Final = 64 * 1024  # of a body that its application does not ask for
 
-IDLE_SECONDS: Final = 30.0
+FIRST_SECONDS: Final = 30.0  # for the first byte
+IDLE_SECONDS: Final = 75.0  # between requests: longer than proxies keep connections to us, so that they are who closes
 HEAD_SECONDS: Final = 20.0  # from its first byte
 BODY_SECONDS: Final = 10.0  # a body of 64 KiB takes less on any link that a CI job has
 STALL_SECONDS: Final = 30.0  # without reading anything of what we answered
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self.state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks it for `shutdown` only
-        self.deadline = self.front.now + IDLE_SECONDS
+        self.deadline = self.front.now + FIRST_SECONDS
         if self.front.stops:  # it was accepted in the very moment
             self.shutdown()
 
