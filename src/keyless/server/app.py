@@ -301,7 +301,9 @@ class TokenService:
 
         with self._making:
             if self._administration is None:
-                self._administration = Administration(self.store, actor="serve", clock=self._clock)
+                self._administration = Administration(
+                    self.store, actor="serve", clock=self._clock, second_person=self.settings.second_person
+                )
             return self._administration
 
     def _open_policy(self, path: Path) -> PolicyDirectory:

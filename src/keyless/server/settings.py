@@ -178,6 +178,9 @@ class StoreSettings(BaseSettings):
         default=None, description="Where people reach the web pages; with https their cookie goes over TLS only."
     )
     sign_in: SignInSettings | None = Field(default=None, description="Where people sign in to the web pages.")
+    second_person: bool = Field(
+        default=False, description="A publisher that a person adds or changes waits until another one lets it in."
+    )
     key_encryption_key: SecretText | None = Field(
         default=None, description="32 bytes in base64 that encrypt the signing keys. Environment only."
     )

@@ -133,3 +133,31 @@ def test_what_nobody_needs_is_on_the_first_page(service: Service, admin: Browser
     assert "acme/wide" in loose
     assert "expired acme/old" in stale
     assert publisher.id in browser.get("/").body.decode()
+
+
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)
+def test_a_second_person_lets_in_what_the_first_asked_for(service: Service, people: People, owner: Browser) -> None:
+    """T110: the page says for whom it waits; who asked has no button, and the form of it is refused."""
+    people.add("second", kind=PrincipalKind.PERSON, roles=[RoleGrant(Role.OWNER, "acme")])
+    service.app._open_administration()._second_person = True
+    fields = {
+        "resource": "acme/model",
+        "issuer": service.issuer.url,
+        "repository": "acme/widgets",
+        "branch": "dev",
+        "pin_first_use": "1",
+    }
+    made = owner.post("/publishers/new", **fields).headers["location"]
+    path = made.removeprefix("/ui").partition("?")[0]
+    second = signed_in(service, people, "second")
+    file = "acme/widgets/.github/workflows/train.yml@refs/heads/dev"
+    dev = {"ref": "refs/heads/dev", "workflow_ref": file, "job_workflow_ref": file}
+
+    assert "person:olga asked for it" in text_of(owner.get(path))
+    assert "Let it in" not in text_of(owner.get(path))
+    assert owner.post(f"{path}/switch", to="on").status == 422
+    assert service.exchange(service.mint(**dev)).status == 400
+    assert "Let it in" in text_of(second.get(path))
+    assert "waits for somebody else" in text_of(second.get("/resources/models/acme/model"))
+    assert second.post(f"{path}/switch", to="on").status == 303
+    assert service.exchange(service.mint(**dev)).status == 200

@@ -20,6 +20,7 @@ from keyless.resource import Resource
 from keyless.secret import Secret
 from keyless.server.audit.chain import Chain
 from keyless.server.database_url import PostgresUrl
+from keyless.server.people.principal import PrincipalKind
 from keyless.server.store import tables
 from keyless.server.store.admin import issuers, publisher_rows, publishers, resource_servers, resources
 from keyless.server.store.admin.change import Change
@@ -44,15 +45,22 @@ class Administration:
         store: An open store, or where the database is.
         actor: Who the audit names, for example `cli:alice`.
         clock: Unix seconds; the store's when `None`.
+        second_person: A publisher that a person adds or changes waits until another person lets it in (T110).
     """
 
     def __init__(
-        self, store: Store | Path | PostgresUrl, *, actor: str, clock: Callable[[], float] | None = None
+        self,
+        store: Store | Path | PostgresUrl,
+        *,
+        actor: str,
+        clock: Callable[[], float] | None = None,
+        second_person: bool = False,
     ) -> None:
         self._store = store if isinstance(store, Store) else None
         self._database = store.database if isinstance(store, Store) else open_database(store)
         self._clock = clock or (store.clock if isinstance(store, Store) else time.time)
         self._actor = actor
+        self._second_person = second_person
         self._engine = admin_engine(self._database)
         self._chain = Chain()
         self._lock = threading.Lock()  # one chain, one change at a time
@@ -287,7 +295,14 @@ class Administration:
         with self._lock, _translated():
             try:
                 with self._engine.begin() as connection:
-                    yield Change(connection, self._chain, self._actor, int(self._clock()), self._request_id)
+                    yield Change(
+                        connection,
+                        self._chain,
+                        self._actor,
+                        int(self._clock()),
+                        self._request_id,
+                        self._second_person and self._actor.startswith(f"{PrincipalKind.PERSON.value}:"),
+                    )
             except BaseException:
                 self._chain.discard()
                 raise

@@ -13,13 +13,17 @@ from keyless.server.store import tables
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Hold an open transaction. `at` is Unix seconds, `actor` and `request_id` are what the audit names."""
+    """Hold an open transaction. `at` is Unix seconds, `actor` and `request_id` are what the audit names.
+
+    With `second_person` what is added or changed waits until somebody else than `actor` lets it in.
+    """
 
     connection: Connection
     chain: Chain
     actor: str
     at: int
     request_id: str | None = None
+    second_person: bool = False
 
     def record(
         self,

@@ -25,6 +25,7 @@ from keyless.server.store.admin.description import (
     settings_of,
 )
 from keyless.server.store.admin.publisher_rows import find, get
+from keyless.server.store.admin.second_person import asked_by, check_another, waiting_columns
 from keyless.server.store.ids import new_publisher_id
 from keyless.server.store.pending import PENDING_SECONDS
 from keyless.server.store.records import operations_from_text
@@ -56,13 +57,13 @@ def add(change: Change, new: NewPublisher, issuer: Issuer) -> Publisher:
         insert(tables.publisher).values(
             id=publisher_id,
             version=1,
-            enabled=1,
             resource_id=resource_id,
             issuer_id=issuer.id,
             resource_server_id=server_id,
             pending_until=pending_until,
             created_by=change.actor,
             created_at=change.at,
+            **{"enabled": 1, **waiting_columns(change)},
             **settings_of(new, operations),
         )
     )
@@ -145,7 +146,7 @@ def change_to(
     change.connection.execute(
         update(table)
         .where(table.c.id == publisher_id)
-        .values(version=table.c.version + 1, **settings_of(new, operations))
+        .values(version=table.c.version + 1, **settings_of(new, operations), **waiting_columns(change))
     )
     for child in (tables.condition, tables.pin):
         change.connection.execute(delete(child).where(child.c.publisher_id == publisher_id))
@@ -210,6 +211,10 @@ def set_enabled(change: Change, publisher_id: str, *, enabled: bool, reason: str
         ConfigurationError: There is none of that id.
     """
     found = get(change.connection, publisher_id)
+    if enabled:
+        check_another(change, found.paused_reason)
+    elif asked_by(found.paused_reason) is not None:
+        return found  # it waits already, and goes on waiting for somebody else
     if found.enabled != enabled or (not enabled and found.paused_reason != reason and reason is not None):
         table, hours = tables.publisher, tables.publisher_hour
         values: dict[str, object] = {"enabled": int(enabled), "paused_reason": None if enabled else reason}

@@ -14,6 +14,7 @@ from keyless.issuers import PROFILES, profile_for
 from keyless.issuers.profile import Profile
 from keyless.oidc.issuer import Issuer
 from keyless.server.store.admin import NewPublisher
+from keyless.server.store.admin.second_person import asked_by
 from keyless.server.ui.pages.prefill import CLAIMS, from_url
 from keyless.server.ui.pages.publisher_fields import LIMITS, OPERATIONS, fields_of, further, new_of, read_fields
 from keyless.server.ui.visit import Answer, Html, PageError, See, Visit, not_found
@@ -22,6 +23,7 @@ from keyless.trust.match import describe
 from keyless.trust.publisher import Publisher
 
 MAX_REASON_CHARS: Final = 200
+_NOT_OF_A_NEW_ONE: Final = frozenset({"never-used", "unused", "disabled"})
 
 
 class _PreviewError(Exception):
@@ -130,6 +132,7 @@ class Publishers:
             "preview": self._describe(visit, publisher, issuer),
             "may_change": visit.reader.may_change(publisher.resource.namespace),
             "made": visit.query.get("made"),
+            "asked_by": asked_by(publisher.paused_reason),
         }
         return Html("publisher.html", values)
 
@@ -225,8 +228,8 @@ class Publishers:
             file_name=workflow if workflow.endswith((".yml", ".yaml")) else "publish.yml",
         )
         file = PLATFORMS[platform](job)
-        # A publisher that does not exist yet has been used by nobody: that is no finding.
-        told = [finding for finding in findings if finding.code not in {"never-used", "unused"}]
+        # A publisher that does not exist yet was used by nobody, and may wait for a second person: no findings.
+        told = [finding for finding in findings if finding.code not in _NOT_OF_A_NEW_ONE]
         return Preview(publisher, requires, told, file.path, file.text, file.before)
 
     @staticmethod
