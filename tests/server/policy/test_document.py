@@ -119,6 +119,6 @@ def test_the_schema_in_the_repository_is_that_of_the_code() -> None:
 def test_the_policy_of_the_page_can_be_read(tmp_path: Path) -> None:
     """docs/policy.md: an example that does not work is worse than none."""
     page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text()
-    (tmp_path / "policy.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "policy.toml").write_text(page.split("```toml file=policy.toml\n")[1].split("```")[0])
 
     assert read_policy([tmp_path / "policy.toml"]).publishers[0].ttl_seconds == 900
