@@ -7,6 +7,11 @@ import re
 
 import pytest
 
+from keyless.issuers import profile_for
+from keyless.oidc.issuer import Network, NetworkKind
+from keyless.server.store.admin import NewIssuer
+from keyless.testing import FakeIssuer
+from tests.server.platforms import TWELVE, Platform
 from tests.server.service import Service
 from tests.server.ui.browser import Browser, text_of
 
@@ -114,3 +119,30 @@ def test_a_paused_publisher_says_since_when_and_why(service: Service, owner: Bro
     assert service.exchange().status == 400
     owner.post(f"/publishers/{publisher.id}/switch", to="on")
     assert service.exchange().status == 200
+
+
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("platform", TWELVE, ids=lambda platform: str(platform.name))
+def test_the_form_of_every_platform_holds_all_that_its_publisher_says(
+    service: Service, owner: Browser, platform: Platform
+) -> None:
+    """S11: opened and sent as it is, the form changes nothing: no claim, no id and no bound is without a field."""
+    with FakeIssuer(path=platform.path) as issuer:
+        url = issuer.url
+    service.administration.add_issuer(
+        NewIssuer(url=url, kind=platform.kind, network=Network(NetworkKind.LOOPBACK), max_lifetime_seconds=86400)
+    )
+    profile = profile_for(platform.kind)
+    claims = {name: [value, f"{value}-2"] for name, value in platform.claims.items()}
+    for name in (profile.repository_claim, "branch", "environment"):
+        if name is not None and profile.may_condition(name) and name not in {*platform.pins, *claims}:
+            claims[name] = ["acme/one", "acme/two"]
+    publisher = service.add_publisher(
+        "acme/by-form", issuer_url=url, claims=claims, pins=dict(platform.pins), max_live_tokens=0, ttl_seconds=600
+    )
+    path = f"/publishers/{publisher.id}/edit"
+    fields = fields_on(owner.get(path).body.decode())
+    answer = owner.post(path, **fields)
+
+    assert answer.status == 303, text_of(answer)
+    assert service.administration.publisher(publisher.id) == publisher
