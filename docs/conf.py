@@ -25,6 +25,7 @@ PAGES: Final[dict[str, list[str]]] = {
         "people",
         "policy",
         "issuer-keys",
+        "secure",
         "database",
         "audit",
         "operations",

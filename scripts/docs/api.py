@@ -11,11 +11,32 @@ from scripts.docs.text import made_by, table
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "src/keyless/server/api/openapi.json"
 INTRODUCTION = """\
-Every call of `/api/v1` on the inside listener, out of the document that the service itself serves at
-`/api/v1/openapi.json`. Who calls, paging, versions, repetition and problems are told once, in [api.md](../api.md); the
-paths of the other listener in [service.md](../service.md#two-listeners), the exchange itself in
-[reasons.md](reasons.md).
+All that the service answers to: the endpoints of its two listeners, then every call of `/api/v1`, out of the document
+that the service itself serves at `/api/v1/openapi.json`. Who calls there, paging, versions, repetition and problems are
+told once, in [api.md](../api.md).
 """
+PUBLIC = {
+    "POST /oauth/token": ("an id token for an access token (RFC 8693)", "[reasons](reasons.md)"),
+    "POST /oauth/explain": ("what the publishers make of an id token, without an exchange", "[explain](../explain.md)"),
+    "POST /oauth/revoke": ("give an access token back (RFC 7009)", "[exec](../exec.md#afterwards)"),
+    "GET /oauth/jwks": ("the keys that our tokens are signed with (RFC 7517)", "[verifier](../verifier.md)"),
+    "GET /.well-known/oauth-authorization-server": ("what a client has to know of us (RFC 8414)", ""),
+    "GET /.well-known/openid-configuration": ("the same, for clients that ask nowhere else", ""),
+    "GET /.well-known/oauth-protected-resource": ("which token service this hub has (RFC 9728)", ""),
+    "GET /healthz": ("200 while the process answers", "[operations](../operations.md)"),
+}
+"""The public listener: each endpoint with what it is and where it is told of. A test compares it with the service."""
+INSIDE = {
+    "POST /oauth/introspect": ("whether a token is good now (RFC 7662)", "[verifier](../verifier.md)"),
+    "GET /oauth/feed": ("what was withdrawn since", "[verifier](../verifier.md)"),
+    "POST /resources/state": ("whether a resource takes stored tokens, or is locked", "[publishers](../publishers.md)"),
+    "POST /resources/created": ("a hub tells of a new repository", "[publishers](../publishers.md)"),
+    "GET /auth/check": ("a proxy asks on behalf of a hub", "[forward auth](../forward-auth.md)"),
+    "GET /healthz": ("200 while the process answers", "[operations](../operations.md)"),
+    "GET /readyz": ("200 while it can decide", "[operations](../operations.md)"),
+    "GET /metrics": ("figures in Prometheus' format", "[operations](../operations.md#watching)"),
+}
+"""The same of the inside listener, but for `/api/v1` and the pages."""
 _ACCESS = {
     "open": "anybody",
     "read": "whoever is signed in, as far as the roles reach",
@@ -29,7 +50,10 @@ def page() -> str:
     """Return the whole page."""
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     lines = ["# The HTTP API, call by call", "", *made_by("api", "src/keyless/server/api/openapi.json"), INTRODUCTION]
-    lines += ["## Calls", ""]
+    for listener, endpoints in (("public", PUBLIC), ("inside", INSIDE)):
+        lines += [f"## On the {listener} listener", ""]
+        lines += table(("endpoint", "", "more"), ((f"`{one}`", *rest) for one, rest in endpoints.items()))
+    lines += ["The inside listener also has `/ui/`, the [web pages](../pages.md), and", "", "## /api/v1", ""]
     calls = [(path, method, call) for path, methods in document["paths"].items() for method, call in methods.items()]
     rows = [
         (f"`{method.upper()} {path}`", call["summary"], _access(call), _body(call), _answers(call))

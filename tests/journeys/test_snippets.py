@@ -62,6 +62,7 @@ NEEDS = {
     "docs/how-to/oci.md": Needs(settings='doors.oci.url = "https://oci.example.org"\n'),
     "docs/how-to/pypi.md": Needs(settings='doors.pypi.url = "https://pypi.example.org"\n'),
     "docs/issuer-keys.md": Needs(issuer="https://ci.example.org"),
+    "docs/secure.md": Needs(service=False),
     "docs/policy.md": Needs(
         before=(
             _CLEAR,
