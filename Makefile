@@ -145,6 +145,10 @@ screenshots: env-dev env-pages ## pictures of every web page, light and dark, ph
 	@KEYLESS_TEST_SCREENSHOTS=build/screenshots $(PYTEST) -o timeout=180 -m journey -k everybody tests/journeys/test_pages.py \
 		tests/journeys/test_pages_sign_in.py $(ARGS)
 
+.PHONY: recording
+recording: env-dev env-hf ## record the terminal that the README shows: docs/pictures/terminal.svg
+	@$(BIN)/python -m scripts.recording .venvs/hf-2.4.0/bin/hf
+
 .PHONY: journeys-newest
 journeys-newest: env-dev ## the same with the newest huggingface_hub there is (never gates)
 	@$(PYTHON) -m venv .venvs/hf-newest

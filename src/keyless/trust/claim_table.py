@@ -85,7 +85,7 @@ def read_table(document: Mapping[str, object]) -> tuple[Job, ...]:
     _only("the table", document, frozenset({"job"}))
     entries = document.get("job")
     if not isinstance(entries, list) or not entries:
-        raise ConfigurationError("the table has no [[job]]", hint="docs/explain.md has an example.")
+        raise ConfigurationError("the table has no [[job]]", hint="See docs/explain.md for an example.")
     if len(entries) > MAX_JOBS:
         raise ConfigurationError(f"the table has {len(entries)} jobs, at most {MAX_JOBS} are allowed")
     jobs: dict[str, Job] = {}

@@ -86,4 +86,4 @@ def maybe_choice(content: Json, name: str, kind: type[_Choice]) -> _Choice | Non
 
 def unexpected(name: str) -> ResponseError:
     """Return the error for a member that is not what it should be."""
-    return ResponseError(f"the management API answered something unexpected in {name!r}")
+    return ResponseError(f"the management API answered with a {name!r} that is none")
