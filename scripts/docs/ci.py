@@ -39,22 +39,30 @@ class Fixed:
         audience: The `aud` that the platform gives, where nobody chooses one.
         subject: What its `sub` looks like; it changes with the platform's names, so an id is better where there is one.
         immutable: Claims that never change, to be named when the issuer is added.
+        lifetime_seconds: How long its tokens live, where that is longer than a service takes by itself.
     """
 
     issuer: str
     audience: str | None = None
     subject: str = "SUBJECT"
     immutable: tuple[str, ...] = ()
+    lifetime_seconds: int | None = None
 
 
 TABLE: Final = {
-    "semaphore": Fixed("https://ACME.semaphoreci.com", "https://ACME.semaphoreci.com", immutable=("org_id", "prj_id")),
+    "semaphore": Fixed(
+        "https://ACME.semaphoreci.com",
+        "https://ACME.semaphoreci.com",
+        immutable=("org_id", "prj_id"),
+        lifetime_seconds=86_400,
+    ),
     "spacelift": Fixed(
         "https://ACME.app.spacelift.io", "ACME.app.spacelift.io", "space:SPACE:stack:STACK:run_type:TYPE:scope:write"
     ),
     "terraform-cloud": Fixed(
         "https://app.terraform.io",
         immutable=("terraform_organization_id", "terraform_project_id", "terraform_workspace_id"),
+        lifetime_seconds=7_200,
     ),
     "vercel": Fixed(
         "https://oidc.vercel.com/ACME", "https://vercel.com/ACME", "owner:ACME:project:NAME:environment:production"
@@ -116,7 +124,7 @@ def _own(name: str) -> Iterator[str]:
     yield from (
         f"`{file.path}`:",
         "",
-        f"```{language}{' norun=needs-its-platform' if language == 'sh' else ''}",
+        f"```{language}",
         file.text.rstrip(),
         "```",
         "",
@@ -206,7 +214,7 @@ def _of_table(row: Row) -> Iterator[str]:
     yield "Then, in the job:"
     yield ""
     yield from (
-        "```sh norun=needs-its-platform",
+        "```sh",
         "python -m pip install huggingface_hub ./ci/keyless-0.1.0-py3-none-any.whl",
     )
     yield from (f"export HF_ENDPOINT={AUDIENCE}",)
@@ -223,7 +231,8 @@ def _of_table(row: Row) -> Iterator[str]:
             "[what that means](../../settings.md#platforms-with-an-audience-of-their-own)."
         )
     yield from ("Then, once:", "", "```console")
-    yield f"$ keyless trust issuer add {fixed.issuer} --kind generic{immutable}"
+    longer = f" --max-lifetime {fixed.lifetime_seconds}" if fixed.lifetime_seconds else ""
+    yield f"$ keyless trust issuer add {fixed.issuer} --kind generic{immutable}{longer}"
     yield from (f"$ keyless trust add {one.short} --issuer {fixed.issuer} {' '.join(pins)}" for one in RESOURCES)
     yield from ("```", "", "What stands in capitals is yours; `keyless doctor`, run in the job, shows its claims.", "")
     yield from _pins(PROFILES["generic"], code=False)

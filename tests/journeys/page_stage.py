@@ -13,11 +13,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from keyless.demo.artifacts import write_dataset, write_model
 from keyless.resource import parse_resource
@@ -50,13 +50,14 @@ class Needs:
 
     Args:
         before: Commands that its reader has run before.
-        settings: Lines of the service's settings.
+        settings: Lines of the service's settings; `ISSUER` in them is the URL of the further issuer.
         names: Examples' names in its commands, with the real ones; they are whole words.
         learnt: Examples' names, with a pattern that finds the real one in what a command printed.
         permission: The job may have an id token.
         issuer: The example's name of a further issuer that can be asked for its keys, `2026-10` and `2026-11`.
         service: A service runs; else there is its database only.
         postgres: There is a PostgreSQL server, too.
+        job: Makes the job of another platform than GitHub, whose issuer is that further one; for an audience.
     """
 
     before: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Needs:
     issuer: str | None = None
     service: bool = True
     postgres: bool = False
+    job: Callable[[FakeIssuer, str], Any] | None = None
 
 
 class PageStage:
@@ -88,8 +90,12 @@ class PageStage:
     def __enter__(self) -> Self:
         with self._exits:
             self.issuer = self._exits.enter_context(FakeIssuer())
-            github = self._exits.enter_context(FakeCI.github(self.issuer, CLAIMS))
-            settings = f'token_profile = "huggingface"\n{self._needs.settings}'
+            asked = self._exits.enter_context(FakeIssuer())
+            asked.rotate()
+            first, second = sorted(asked.kids)
+            if self._needs.issuer:
+                self.names |= {self._needs.issuer: asked.url, "2026-10": first, "2026-11": second}
+            settings = f'token_profile = "huggingface"\n{self._needs.settings.replace("ISSUER", asked.url)}'
             self.service = RunningService(self.folder, self.issuer, hub=True, settings=settings)
             self._publishers()
             if self._needs.service:
@@ -104,9 +110,7 @@ class PageStage:
                 "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                 "HF_HUB_DISABLE_UPDATE_CHECK": "1",
                 "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_ENDPOINT": self.service.url,
-                "HF_OIDC_RESOURCE": "acme/awesome-model",
-                **github.job(id_token_permission=self._needs.permission).environ(),
+                **self._job(asked),
             }
             self._furnish()
             for command in self._needs.before:
@@ -117,6 +121,17 @@ class PageStage:
 
     def __exit__(self, *_: object) -> None:
         self._kept.close()
+
+    def _job(self, asked: FakeIssuer) -> dict[str, str]:
+        """Return what the job sees: on GitHub with a workflow's variables, elsewhere without."""
+        if self._needs.job is None:
+            github = self._exits.enter_context(FakeCI.github(self.issuer, CLAIMS))
+            job = github.job(id_token_permission=self._needs.permission)
+            return {"HF_ENDPOINT": self.service.url, "HF_OIDC_RESOURCE": "acme/awesome-model", **job.environ()}
+        job = self._needs.job(asked, self.service.url)
+        if hasattr(job, "__enter__"):
+            self._exits.enter_context(job)
+        return dict(job.environ())
 
     def _publishers(self) -> None:
         """Trust the job, for what the pages publish."""
@@ -144,6 +159,10 @@ class PageStage:
         program.write_text(KEYLESS.format(python=shlex.quote(sys.executable)))
         program.chmod(0o755)
         (self.folder / "bin" / "hf").symlink_to(self._hf)
+        # What a job installs is there; anything else of Python is Python's.
+        python = self.folder / "bin" / "python"
+        python.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "-m pip install" ] || exec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
         token = self.issuer.mint(github_claims(aud=self.service.url, **CLAIMS))
         request = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -156,7 +175,7 @@ class PageStage:
         (self.folder / "request.json").write_text(json.dumps(request))
         (self.folder / "job.json").write_text(json.dumps({**job, "iss": GITHUB}))
         (self.folder / "jwks.json").write_text(json.dumps(self.issuer.key_set()))
-        self.names = {
+        self.names |= {
             HUB: self.service.url,
             **({"http://127.0.0.1:8081": self.service.inside_url} if self._needs.service else {}),
             "127.0.0.1:8080": "127.0.0.1:0",
@@ -164,12 +183,8 @@ class PageStage:
             "/var/lib/keyless": str(self.folder / "var"),
             "/var/backups": str(self.folder / "backups"),
             "/mnt/elsewhere": str(self.folder),
+            "/etc/docker/registry": str(self.folder / "var"),
         }
-        if self._needs.issuer:
-            asked = self._exits.enter_context(FakeIssuer())
-            asked.rotate()
-            first, second = sorted(asked.kids)
-            self.names |= {self._needs.issuer: asked.url, "2026-10": first, "2026-11": second}
         if self._needs.postgres:
             self._install_postgres()
 

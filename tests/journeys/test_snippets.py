@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from keyless.testing import FakeCI
+from keyless.testing.platforms import platform_claims
+from keyless.testing.variables import fixed_audience
+from scripts.docs.ci import TABLE
 from tests.journeys.conftest import find_hf
 from tests.journeys.page_stage import Needs, PageStage
 from tests.support.pages import PAGES, ROOT, Block, blocks_of, name_of
@@ -15,7 +20,6 @@ pytestmark = pytest.mark.journey
 RUN = ("console", "sh")
 REASONS = {
     "the-suite": "it is what runs this test",
-    "needs-its-platform": "tests/server/test_every_platform.py plays the platform",
     "needs-a-registry": "tests/journeys/test_pypi_registry.py and its neighbours run the registry and the tool",
     "needs-a-git-hub": "tests/cli/test_git_credential.py clones from a git server",
 }
@@ -84,8 +88,23 @@ WITH_COMMANDS.remove(ROOT / "docs/tutorial.md")  # tests/journeys/test_tutorial.
 
 def needs_of(page: Path) -> Needs:
     """Return what a page takes for granted."""
-    name = name_of(page)
-    return Needs(names=_PLACES, service=False) if name.startswith("docs/how-to/ci/") else NEEDS.get(name, Needs())
+    if page.parent.name != "ci":
+        return NEEDS.get(name_of(page), Needs())
+    name = page.stem
+    if name == "spiffe":
+        issuer = "https://DISCOVERY_PROVIDER_OF_THE_TRUST_DOMAIN"
+        names = {"SPIFFE_ID": str(platform_claims(name)["sub"])}
+        return Needs(names=names, issuer=issuer, job=lambda asked, _: FakeCI.spiffe(asked))
+    if name not in TABLE:
+        return Needs(names=_PLACES, service=False)
+    claims, fixed, audience = platform_claims(name), TABLE[name], fixed_audience(name)
+    pins = {claim.upper(): claims[claim] for claim in fixed.immutable} or {fixed.subject: claims["sub"]}
+    return Needs(
+        names={what: shlex.quote(str(value)) for what, value in pins.items()},
+        settings=f'fixed_audiences = {{"ISSUER" = "{audience}"}}\n' if audience else "",
+        issuer=fixed.issuer,
+        job=lambda asked, url: FakeCI.variable(asked, name, audience=url),
+    )
 
 
 @pytest.fixture
@@ -102,7 +121,8 @@ def test_the_commands_of_a_page_run(page: Path, stage: PageStage) -> None:
     for block in blocks:
         if "file" in block.options:
             stage.write(block)
-    for block in filter(runs, blocks):
+    # A how-to shows the job before the publisher that lets it in; they are done the other way round.
+    for block in sorted(filter(runs, blocks), key=lambda block: page.parent.name == "ci" and block.language == "sh"):
         check(stage, block)
 
 

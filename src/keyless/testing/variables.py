@@ -53,6 +53,11 @@ _PLATFORMS: Final[Mapping[str, _Platform]] = {
 }
 
 
+def fixed_audience(platform: str) -> str | None:
+    """Return the `aud` that a platform gives every token, or `None` where the user chooses it."""
+    return _PLATFORMS[platform].audience
+
+
 class FakeVariableCI:
     """One job of a platform that has no way to mint in the job.
 
