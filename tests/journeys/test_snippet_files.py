@@ -25,6 +25,7 @@ from keyless.resource import parse_resource
 from keyless.secret import Secret
 from keyless.server.policy.document import parse_policy
 from keyless.server.services.path_rules import parse_path_rules
+from keyless.server.services.webhook import signature
 from keyless.server.settings import StoreSettings
 from keyless.server.store.roles import grants_for
 from keyless.testing import FakeCI, FakeIssuer
@@ -38,6 +39,11 @@ from tests.support.running import RunningService
 pytestmark = pytest.mark.journey
 
 OPTIONS = {"file", "norun", "status", "tty", "in"}
+PYTHON = {
+    "README.md",
+    *(f"docs/{name}.md" for name in ("operations", "publishers", "testing", "tutorial", "verifier")),
+}
+"""Pages whose Python is run, below or in tests/journeys/test_tutorial.py."""
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
@@ -54,6 +60,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
 
     assert [block.place for block in BLOCKS if block.language not in checked] == []
     assert [block.place for block in BLOCKS if not block.options.keys() <= OPTIONS] == []
+    assert {name_of(block.page) for block in BLOCKS if block.language == "python"} == PYTHON
 
 
 def test_what_is_not_run_says_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +73,17 @@ def test_what_is_not_run_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert [block.place for block in left if block.options["norun"] not in REASONS or block.language not in RUN] == []
     assert {block.options["norun"] for block in left} == REASONS.keys()
     assert len(left) <= 10, "run them, or make a case for it"
+
+
+def test_no_code_stands_outside_a_fence() -> None:
+    """An indented block would be code that nobody checks, and a fence that is not closed hides the rest of a page."""
+    for page in PAGES:
+        text = page.read_text()
+        rest = re.sub(r"^ *```.*?^ *```[ \t]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+        assert "```" not in rest, name_of(page)
+        for found in re.finditer(r"\n\n {4,}\S.*", rest):
+            before = [line for line in rest[: found.start()].splitlines() if line.strip() and line[0] != " "]
+            assert re.match(r"[-*] |\d+\. ", before[-1]), f"{name_of(page)}: {found[0].strip()}"
 
 
 @blocks("json")
@@ -281,6 +299,18 @@ class _Quiet:
     @staticmethod
     def run(command: list[str], *, env: dict[str, str]) -> None:
         subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_the_code_about_webhooks(running: dict[str, Any]) -> None:
+    """A receiver knows our signature from any other, and an old one from a new one."""
+    names: dict[str, Any] = {}
+    run_blocks("docs/operations.md", running, names, {})
+    is_ours, now, body = names["is_ours"], int(time.time()), b'{"id": "w_1:1"}'
+
+    assert is_ours(signature(Secret("s"), now, body), body, b"s")
+    assert not is_ours(signature(Secret("other"), now, body), body, b"s")
+    assert not is_ours(signature(Secret("s"), now, body), body + b" ", b"s")
+    assert not is_ours(signature(Secret("s"), now - 400, body), body, b"s")
 
 
 def test_the_code_of_the_readme(running: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
