@@ -129,7 +129,7 @@ fmt: env-dev ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: journeys
-journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-pages env-tutorial ## whole CI jobs with real, unmodified clients
+journeys: env-dev env-hf env-hf-old env-minters env-ci-files env-registries env-clients env-schemathesis env-pages env-tutorial env-docs ## whole CI jobs with real, unmodified clients
 	@$(PYTEST) $(PARALLEL) -o timeout=180 -m 'journey and not newest' $(ARGS)
 
 .PHONY: docs

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -96,6 +96,17 @@ def table(names: list[str], caption: str | None = None) -> str:
     return "\n```{{toctree}}\n{}\n\n{}\n```\n".format(head, "\n".join(f"/{name}" for name in names))
 
 
+def reach(context: dict[str, Any]) -> None:
+    """Let the keyboard scroll what is wider than a page, and give the side bar's headings their level."""
+    for name, old, new in (
+        ("body", "<pre>", '<pre tabindex="0">'),
+        ("body", '<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+        ("furo_navigation_tree", 'role="heading"', 'role="heading" aria-level="2"'),
+    ):
+        if context.get(name):
+            context[name] = context[name].replace(old, new)
+
+
 def setup(app: Sphinx) -> None:
     """Add the tables to their pages as these are read."""
     tables = contents()
@@ -104,3 +115,4 @@ def setup(app: Sphinx) -> None:
         source[0] += tables.get(name, "")
 
     app.connect("source-read", add)
+    app.connect("html-page-context", lambda _app, _page, _template, context, _tree: reach(context), priority=900)
