@@ -1,24 +1,27 @@
 """The how-to of each CI platform, out of the providers, the CI files and the claim profiles.
 
-What a mistake leads to is not written down but found out, as on docs/providers.md: the code runs on the variables of
-such a job.
+What a mistake leads to is not written down but found out: the doctor looks at the variables of such a job.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from keyless.ci_files import PLATFORMS, Job
 from keyless.ci_files.publisher import ISSUER_KINDS, NEEDS, Identity, on_our_service, on_the_hub, settings_page
+from keyless.client.diagnosis.id_token import check_id_token
+from keyless.client.diagnosis.provider import check_provider
+from keyless.http.deadline import Deadline
 from keyless.issuers import PROFILES, Profile
 from keyless.providers.order import ORDER, Entry
 from keyless.providers.reference import AUDIENCE, REFERENCE, Mistake
 from keyless.providers.variables import ROWS, Row
 from keyless.resource import parse_resource
 from scripts.docs.text import made_by, prose, table
-from scripts.providers_doc import again, consequence
+from scripts.providers_doc import again, environ_of
 
 FOLDER: Final = "how-to/ci"
 RESOURCES: Final = (parse_resource("acme/awesome-model"), parse_resource("datasets/acme/awesome-data"))
@@ -188,11 +191,11 @@ def _pins(profile: Profile, *, code: bool) -> Iterator[str]:
 def _mistakes(entry: Entry, mistakes: tuple[Mistake, ...]) -> Iterator[str]:
     yield from ("## When it does not work", "")
     yield from prose(
-        "`keyless doctor`, in the same step and with the same variables, names the cause and the line to change; what "
-        "is typical here:"
+        "`keyless doctor`, in the same step and with the same variables, names the cause and the line to change. What "
+        "is typical here, and how it begins then:"
     )
     for mistake in mistakes:
-        yield from (f"### {mistake.what}", "", "```text", *consequence(mistake), "```", "")
+        yield from (f"### {mistake.what}", "", "```text", *_diagnosis(mistake), "```", "")
     hints = getattr(entry.load(), "REFUSED", {})
     rows = ((str(code) if code else "anything else", hint) for code, hint in sorted(hints.items(), key=str))
     yield from table(("refused by the platform with", ""), rows)
@@ -200,6 +203,22 @@ def _mistakes(entry: Entry, mistakes: tuple[Mistake, ...]) -> Iterator[str]:
         "Refused by the *service* instead: [reasons](../../reference/reasons.md), and "
         "[why was it refused](../../explain.md)."
     )
+
+
+def _diagnosis(mistake: Mistake) -> list[str]:
+    """Make a mistake and return what the doctor says first.
+
+    Raises:
+        ValueError: It is none.
+    """
+    environ = environ_of(mistake.environ)
+    check, found = check_provider(environ, AUDIENCE)
+    if found is not None:
+        check, _, _ = check_id_token(found, AUDIENCE, deadline=Deadline(5), environ=environ, now=time.time)
+    if check.problem is None or check.fix is None:
+        raise ValueError(mistake.what)
+    first, *rest = check.fix.splitlines()
+    return [f"failed: {check.id}: {check.problem}", f"fix: {first}", *(f"     {line}" for line in rest)]
 
 
 def _of_table(row: Row) -> Iterator[str]:

@@ -58,7 +58,7 @@ def test_every_platform_has_a_page(made: dict[str, str]) -> None:
         assert "keyless trust add acme/awesome-model" in page
         assert f"]({name}.md)" in made["how-to/ci/index.md"]
         if name != "google-cloud":  # nothing of it can be got wrong without a machine to ask
-            assert re.search(r"```text\nkeyless: \w+: ", page), name
+            assert re.search(r"```text\nfailed: \w+: .+\nfix: ", page), name
 
 
 def test_every_error_has_its_reason_and_exit_code(made: dict[str, str]) -> None:
