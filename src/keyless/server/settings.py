@@ -202,7 +202,7 @@ class StoreSettings(BaseSettings):
     )
     token_ttl_seconds: int = Field(default=3600, ge=60, le=3600, description="Lifetime of access tokens.")
     max_live_tokens: int = Field(
-        default=100, ge=0, le=10_000, description="Live tokens of one publisher at once; 0: any number."
+        default=100, ge=0, le=10_000_000, description="Live tokens of one publisher at once; 0: any number."
     )
     live_tokens_full: Literal["refuse", "revoke_oldest"] = Field(
         default="refuse", description="What happens to one token more."

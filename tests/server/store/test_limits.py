@@ -123,6 +123,26 @@ def test_a_broken_member_does_not_loosen_the_cap(world: World) -> None:
     assert world.store.verify_chain().intact
 
 
+def test_what_is_remembered_of_live_tokens_is_what_is_true(world: World) -> None:
+    """T117: between batches of one process, too: tokens end, are revoked by others and by us, and caps are lowered."""
+    store, cap = world.store, 4
+    first = grants(world, 3, max_live_tokens=cap)
+    assert verdicts(store.commit(first)) == [GRANTED] * 3
+    assert store.revoke_token(first[0].jti, reason="test")
+    assert verdicts(store.commit(grants(world, 3, max_live_tokens=cap))) == [GRANTED, GRANTED, FULL]
+    with open_store(world.location, clock=world.clock) as other:
+        assert other.revoke_token(first[1].jti, reason="test")
+        assert verdicts(other.commit(grants(world, 2, max_live_tokens=cap))) == [GRANTED, FULL]
+    assert verdicts(store.commit(grants(world, 1, max_live_tokens=cap))) == [FULL]
+    # A lower cap: it says how many there are at least, and must not be taken for how many there are.
+    assert verdicts(store.commit(grants(world, 1, max_live_tokens=2))) == [FULL]
+    assert store.revoke_token(first[2].jti, reason="test")
+    assert verdicts(store.commit(grants(world, 1, max_live_tokens=2))) == [FULL]
+    assert verdicts(store.commit(grants(world, 2, max_live_tokens=cap))) == [GRANTED, FULL]
+    world.clock.now += 3600
+    assert verdicts(store.commit(grants(world, 5, max_live_tokens=cap))) == [GRANTED] * 4 + [FULL]
+
+
 def test_two_processes_together_keep_the_cap(world: World) -> None:
     """T117, T47: exact, whoever mints: the count is inside the transaction."""
     with open_store(world.location, clock=world.clock) as other, ThreadPoolExecutor(2) as threads:

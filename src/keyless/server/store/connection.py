@@ -130,6 +130,12 @@ class Database(Protocol):
         `None` when minting beforehand saves nothing on this engine.
         """
 
+    def write_mark(self, connection: Connection) -> object:
+        """Return what is the same again only if nobody else wrote to the database meanwhile.
+
+        Asked inside a transaction that keeps everybody else from writing. `None` where others may write at any time.
+        """
+
     def watch(self, connection: Connection) -> TrustWatch:
         """Return what notices changes of trust; `connection` is asked only by the caller of `version`."""
 

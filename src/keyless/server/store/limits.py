@@ -17,6 +17,7 @@ from keyless.server.store.grants import Grant
 from keyless.server.store.pinning import BUMP_TRUST
 
 HOUR_SECONDS: Final = 3600
+MAX_COUNTED_PUBLISHERS: Final = 10_000  # whose live tokens are remembered
 UNUSED_REASON: Final = "unused"
 """Reason of a publisher that was paused because nobody used it for long."""
 CAP_REASON: Final = "live_token_cap"
@@ -28,6 +29,9 @@ ALARM_REASON: Final = "volume_alarm"
 _LIVE: Final = """
 SELECT count(*) FROM
 (SELECT 1 FROM token WHERE publisher_id = ? AND expires_at > ? AND revoked_at IS NULL LIMIT ?) AS live
+"""
+_ENDED: Final = """
+SELECT count(*) FROM token WHERE publisher_id = ? AND expires_at > ? AND expires_at <= ? AND revoked_at IS NULL
 """
 _FIRST_TO_END: Final = """
 SELECT jti, expires_at FROM token WHERE publisher_id = ? AND expires_at > ? AND revoked_at IS NULL
@@ -88,6 +92,29 @@ def pause_unused(
     return [row[0] for row in found]
 
 
+class LiveCounts:
+    """Remember how many live tokens publishers have, from one batch to the next, for as long as that is exact.
+
+    Where nobody else has written to the database since, a count is still right but for the tokens that have ended
+    meanwhile, and these are few to look up. Where others may write at any time, nothing is remembered.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, tuple[int, int]] = {}
+        """Publisher -> how many live tokens, and as of when in Unix seconds."""
+        self._mark: object = None
+
+    def begin(self, mark: object) -> None:
+        """Forget what others may have changed; `mark` is `Database.write_mark` as the transaction begins."""
+        if mark is None or mark != self._mark or len(self.counts) > MAX_COUNTED_PUBLISHERS:
+            self.counts.clear()
+        self._mark = None
+
+    def keep(self, mark: object) -> None:
+        """Believe the counts of a transaction that was committed; `mark` is that of its end, before the commit."""
+        self._mark = mark
+
+
 class PublisherLimits:
     """Count for the members of one batch; a publisher's live tokens are read once and then followed.
 
@@ -95,16 +122,25 @@ class PublisherLimits:
         cursor: Of the open transaction.
         chain: The audit chain of this process.
         emit: Takes the audit events of what is done here.
+        live: What is known of live tokens; empty when nobody knows.
         row_lock: The engine's; see `Database`.
     """
 
-    def __init__(self, cursor: Cursor, chain: Chain, emit: Callable[[AuditEvent], None], *, row_lock: str = "") -> None:
+    def __init__(
+        self,
+        cursor: Cursor,
+        chain: Chain,
+        emit: Callable[[AuditEvent], None],
+        live: LiveCounts,
+        *,
+        row_lock: str = "",
+    ) -> None:
         self._cursor = cursor
         self._execute = cursor.execute
         self._chain = chain
         self._emit = emit
         self._lock = f"SELECT 1 FROM publisher WHERE id = ? {row_lock}" if row_lock else None  # noqa: S608 - a constant
-        self._live: dict[str, int] = {}
+        self._live = live.counts
         self.paused: list[str] = []
         """Publishers that this transaction paused."""
 
@@ -116,21 +152,18 @@ class PublisherLimits:
         if not (cap := grant.max_live_tokens):
             return None
         publisher_id = grant.publisher_id
-        if self._live.get(publisher_id, cap) >= cap:  # not counted yet; or full, and one may have ended meanwhile
-            live = self._count(grant, cap)
-            if live >= cap:
-                jti, ends_at = self._execute(_FIRST_TO_END, (publisher_id, grant.issued_at)).fetchone()
-                if not grant.revoke_oldest:
-                    return int(ends_at)
-                tokens.revoke(
-                    self._cursor,
-                    self._chain,
-                    jti,
-                    at=grant.issued_at,
-                    reason=CAP_REASON,
-                    request_id=grant.request_id,
-                )
-                self._live[publisher_id] = live - 1
+        if self._count(grant, cap) >= cap:
+            jti, ends_at = self._execute(_FIRST_TO_END, (publisher_id, grant.issued_at)).fetchone()
+            if not grant.revoke_oldest:
+                return int(ends_at)
+            tokens.revoke(
+                self._cursor,
+                self._chain,
+                jti,
+                at=grant.issued_at,
+                reason=CAP_REASON,
+                request_id=grant.request_id,
+            )
         return None
 
     def has_room(self, grant: Grant, count: int) -> bool:
@@ -139,12 +172,25 @@ class PublisherLimits:
         return not cap or self._count(grant, cap) + count <= cap
 
     def _count(self, grant: Grant, cap: int) -> int:
-        publisher_id = grant.publisher_id
-        if self._lock is not None and publisher_id not in self._live:
+        """Return how many live tokens a publisher has now; where it has `cap` or more, any such number."""
+        publisher_id, at = grant.publisher_id, grant.issued_at
+        known = self._live.get(publisher_id)
+        if known is not None:
+            live, as_of = known
+            if at > as_of:
+                live -= self._execute(_ENDED, (publisher_id, as_of, at)).fetchone()[0]
+                self._live[publisher_id] = live, at
+            if at >= as_of and live < cap:
+                return live
+        elif self._lock is not None:
             self._execute(self._lock, (publisher_id,)).fetchone()
-        live: int = self._execute(_LIVE, (publisher_id, grant.issued_at, cap)).fetchone()[0]
-        self._live[publisher_id] = live
-        return live
+        # Not counted yet, or as of later, or full.
+        found = int(self._execute(_LIVE, (publisher_id, at, cap)).fetchone()[0])
+        if found < cap:
+            self._live[publisher_id] = found, at
+        else:  # there may be more than were counted
+            self._live.pop(publisher_id, None)
+        return found
 
     def too_fast(self, grant: Grant) -> bool:
         """Count a grant of this hour; pause the publisher and return true when it is one too many."""
@@ -174,8 +220,8 @@ class PublisherLimits:
 
     def minted(self, grant: Grant) -> None:
         """Follow a token that stays."""
-        if grant.publisher_id in self._live:
-            self._live[grant.publisher_id] += 1
+        if (known := self._live.get(grant.publisher_id)) is not None:
+            self._live[grant.publisher_id] = known[0] + 1, known[1]
 
     def forget(self, paused: int) -> None:
         """Believe nothing that was counted: rows were rolled back, and all but the first `paused` pauses with them."""

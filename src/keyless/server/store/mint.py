@@ -18,7 +18,7 @@ from keyless.server.audit.event import AuditEvent
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.exchange_events import MAX_CONTACT_CHARS, as_refusal, failure, granted, pinned_event, refused
 from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
-from keyless.server.store.limits import PublisherLimits
+from keyless.server.store.limits import LiveCounts, PublisherLimits
 from keyless.server.store.pending import bring_into_being
 from keyless.server.store.pinning import Pinned, pin_first_use
 from keyless.server.store.plain_grants import CLAIM, MINT, UNCLAIM, grant_together, mint_parameters, plain_members
@@ -73,6 +73,7 @@ class BatchWriter:
         self._chain = chain
         self._seal = seal
         self._last_used: dict[str, int] = {}
+        self._live = LiveCounts()
         self.unsettled: list[Unsettled] = []
         """Token ids of batches whose commit failed with an unknown outcome; nobody got these tokens (D14)."""
 
@@ -109,7 +110,7 @@ class BatchWriter:
                 cursor.execute(self._database.begin_exchange)
             finally:
                 cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
-            transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
+            transaction = self._transaction(cursor)
             outcomes = transaction.apply_all(batch, None)
             transaction.flush()
         except (*self._database.errors, *self._database.member_errors):
@@ -119,6 +120,10 @@ class BatchWriter:
             self.roll_back()
             raise
         return Begun(batch, transaction, outcomes)
+
+    def _transaction(self, cursor: Cursor) -> _Transaction:
+        self._live.begin(self._database.write_mark(self._connection))
+        return _Transaction(cursor, self._chain, self._last_used, self._live, row_lock=self._database.row_lock)
 
     def finish(self, begun: Begun) -> None:
         """Commit what `begin` has written.
@@ -142,7 +147,7 @@ class BatchWriter:
     def _write_together(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
         minted = self._database.open_exchange(self._connection, batch)
-        transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
+        transaction = self._transaction(cursor)
         outcomes = transaction.apply_all(batch, minted)
         transaction.flush()
         self._commit(batch, transaction)
@@ -151,7 +156,7 @@ class BatchWriter:
     def _write_one_by_one(self, batch: Sequence[Grant | Refusal]) -> list[Outcome]:
         cursor = self._connection.cursor()
         cursor.execute(self._database.begin_exchange)
-        transaction = _Transaction(cursor, self._chain, self._last_used, row_lock=self._database.row_lock)
+        transaction = self._transaction(cursor)
         outcomes = []
         for member in batch:
             try:
@@ -165,6 +170,7 @@ class BatchWriter:
         return outcomes
 
     def _commit(self, batch: Sequence[Grant | Refusal], transaction: _Transaction) -> None:
+        mark = self._database.write_mark(self._connection)
         try:
             self._seal(self._connection)
         except BaseException as error:
@@ -174,6 +180,7 @@ class BatchWriter:
                 raise UnavailableError("the database did not confirm the commit", retry_after=2) from error
             raise
         self._chain.confirm()
+        self._live.keep(mark)
         for publisher_id in transaction.limits.paused:
             logger.warning("publisher %s is paused: it got more tokens in an hour than it should", publisher_id)
         if len(self._last_used) > MAX_TRACKED_PUBLISHERS:
@@ -202,7 +209,9 @@ class Begun:
 class _Transaction:
     """Apply the members of one batch inside the open transaction."""
 
-    def __init__(self, cursor: Cursor, chain: Chain, last_used: dict[str, int], *, row_lock: str) -> None:
+    def __init__(
+        self, cursor: Cursor, chain: Chain, last_used: dict[str, int], live: LiveCounts, *, row_lock: str
+    ) -> None:
         self._cursor = cursor
         self._execute = cursor.execute
         self._chain = chain
@@ -212,7 +221,7 @@ class _Transaction:
         self._pinned: dict[str, Pinned] = {}
         self._marks: dict[str, int] = {}
         self.used: dict[str, int] = {}
-        self.limits = PublisherLimits(cursor, chain, self._emit, row_lock=row_lock)
+        self.limits = PublisherLimits(cursor, chain, self._emit, live, row_lock=row_lock)
 
     def apply_all(self, batch: Sequence[Grant | Refusal], minted: Mapping[str, int] | None) -> list[Outcome]:
         """Settle a batch: the plain grants together, the others one by one.

@@ -87,6 +87,9 @@ class PostgresDatabase:
         seconds = PATIENT_SECONDS if patient else READ_SECONDS if read_only else WRITE_SECONDS
         return PostgresConnection(self, read_only=read_only, seconds=seconds)
 
+    def write_mark(self, connection: Connection) -> None:
+        """Return nothing: other replicas write whenever they like."""
+
     def watch(self, connection: Connection) -> TrustWatch:
         """Return what notices changes of trust."""
         return ListeningWatch(self, connection)

@@ -80,6 +80,11 @@ class SqliteDatabase:
         del batch
         connection.execute(self.begin_exchange)
 
+    def write_mark(self, connection: Connection) -> object:
+        """Return the version of the file as others made it, and how many rows this connection has changed."""
+        assert isinstance(connection, sqlite3.Connection)  # noqa: S101 - it is one of ours
+        return connection.execute("PRAGMA data_version").fetchone()[0], connection.total_changes
+
     def watch(self, connection: Connection) -> TrustWatch:
         """Return what notices commits of other connections."""
         return _DataVersionWatch(connection)
