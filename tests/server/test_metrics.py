@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import re
 
-from keyless.server.metrics import REASONS, Metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyless.server.metrics import REASONS, SECONDS, STEPS, Metrics
 
 LINE = re.compile(r'[a-z_]+(\{[a-z_]+="[^"\\\n]*"(,le="[^"]+")?\})? (NaN|[0-9.e+-]+)')
 
@@ -76,3 +81,36 @@ def test_the_reasons_are_the_codes_of_our_errors() -> None:
     codes = {kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Error)}
     exchange = {code for code in codes if code.startswith(("token_", "claim_", "key_unk", "signature", "issuer_unk"))}
     assert exchange <= set(REASONS)
+
+
+@given(st.lists(st.one_of(st.floats(0, 20), st.sampled_from(SECONDS)), max_size=60))
+def test_many_values_at_once_are_counted_as_one_by_one(amounts: list[float]) -> None:
+    """D17: the quick form counts into the same buckets, bounds included."""
+    one_by_one, at_once = Metrics(), Metrics()
+    for amount in amounts:
+        one_by_one.steps.observe(amount, "commit")
+    at_once.steps.observe_all(amounts, "commit")
+
+    def counts(metrics: Metrics) -> list[str]:
+        return [line for line in lines(metrics) if "_sum" not in line]
+
+    assert counts(at_once) == counts(one_by_one)
+    series = 'keyless_exchange_seconds_sum{step="commit"}'
+    assert math.isclose(value(at_once, series), value(one_by_one, series), abs_tol=1e-6)
+
+
+def test_the_times_of_an_exchange_are_counted_soon() -> None:
+    """Build 5: each step of a granted exchange, gathered for a moment."""
+    metrics = Metrics()
+
+    async def scene() -> None:
+        metrics.exchange_took((1.0, 2.0, 2.5, 3.0, 7.0))
+        metrics.exchange_took((1.0, 1.0, 1.0, 1.0, 1.0))
+        while not value(metrics, 'keyless_exchange_seconds_count{step="total"}'):  # noqa: ASYNC110 - a timer's doing
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+    sums = {step: value(metrics, f'keyless_exchange_seconds_sum{{step="{step}"}}') for step in STEPS}
+    assert sums == {"read": 0, "verify": 1, "match": 0.5, "sign": 0.5, "commit": 4, "total": 6}
+    assert value(metrics, 'keyless_exchange_seconds_count{step="sign"}') == 2

@@ -6,12 +6,14 @@ own numbers only, without a lock; whoever is asked adds up those of all workers.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import mmap
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import Final
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +39,8 @@ SECONDS: Final = (
 )
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+GATHER_SECONDS: Final = 0.05  # how long the times of exchanges gather before they are counted
+Moments = tuple[float, float, float, float, float]
 STEPS: Final = ("read", "verify", "match", "sign", "commit", "total")
 REASONS: Final = (
     *("granted", "request_malformed", "body_too_large", "unsupported_grant_type", "resource_syntax"),
@@ -123,6 +127,18 @@ class Histogram:
         row[first + bisect_left(self._bounds, amount)] += 1
         row[first + self._width - 1] += amount
 
+    def observe_all(self, amounts: Sequence[float], value: str = "") -> None:
+        """Count many values, cheaper than one by one."""
+        first, row, below = self._first[value], self._cells.row, 0
+        in_order = sorted(amounts)
+        for number, bound in enumerate(self._bounds):
+            upto = bisect_right(in_order, bound)
+            row[first + number] += upto - below
+            if (below := upto) == len(in_order):
+                break
+        row[first + self._width - 2] += len(in_order) - below
+        row[first + self._width - 1] += sum(in_order)
+
     def lines(self) -> Iterator[str]:
         """Return the exposition."""
         yield f"# HELP {self.name} {self.text}"
@@ -188,6 +204,33 @@ class Metrics:
             *(self.exchanges, self.steps, self.batches, self.queue_wait, self.limited, self.key_fetches, self.webhooks),
         ]
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._took: list[Moments] = []
+
+    def exchange_took(self, moments: Moments) -> None:
+        """Count the steps of a granted exchange; from inside an event loop, within `GATHER_SECONDS`.
+
+        Args:
+            moments: When it began, was verified, matched, signed and committed; of `time.perf_counter`.
+        """
+        self._took.append(moments)
+        if len(self._took) == 1:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self.count_gathered)
+
+    def count_gathered(self) -> None:
+        """Count what has gathered."""
+        took, self._took = self._took, []
+        if not took:
+            return
+        observe = self.steps.observe_all
+        began, verified, matched, signed, committed = zip(*took, strict=True)
+        for step, start, end in (
+            ("verify", began, verified),
+            ("match", verified, matched),
+            ("sign", matched, signed),
+            ("commit", signed, committed),
+            ("total", began, committed),
+        ):
+            observe(list(map(sub, end, start)), step)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show what `read` returns when somebody looks; NaN when it cannot be told then."""

@@ -298,3 +298,50 @@ def test_threads_that_commit_together_lose_nothing(world: World) -> None:
 
     assert sorted(outcome.use or 0 for outcome in outcomes) == list(range(1, 33))
     assert world.store.verify_chain().intact
+
+
+@pytest.mark.parametrize("change", ["disabled", "expired", "version", "namespace"])
+def test_several_grants_of_a_changed_publisher_all_fail(world: World, change: str) -> None:
+    """D16, T91: what is asked once for grants alike is as exact as what is asked for each; others are not touched."""
+    publisher = world.add_publisher(claims={"repository": ["acme/b"]}, expires_at=START + 100)
+    batch = [world.grant(publisher=publisher) for _ in range(3)]
+    others = [world.grant() for _ in range(2)]
+    match change:
+        case "version":
+            batch[1] = dataclasses.replace(batch[1], publisher_version=publisher.version + 1)
+        case "expired":  # one of them is later than the publisher's end
+            batch[1] = dataclasses.replace(batch[1], issued_at=START + 100)
+        case "disabled":
+            world.admin.set_publisher_enabled(publisher.id, enabled=False)
+        case "namespace":
+            world.admin.set_namespace_locked("acme", locked=True)
+
+    found = verdicts(world.store.commit([batch[0], others[0], batch[1], others[1], batch[2]]))
+
+    good, changed = Verdict.GRANTED, Verdict.PUBLISHER_CHANGED
+    assert (
+        found
+        == {
+            "version": [good, good, changed, good, good],
+            "expired": [good, good, changed, good, good],
+            "disabled": [changed, good, changed, good, changed],
+            "namespace": [changed] * 5,
+        }[change]
+    )
+    assert world.counts()["claims"] == world.counts()["tokens"] == found.count(good)
+
+
+def test_a_row_is_what_was_handed_over_whatever_is_absent(world: World) -> None:
+    """D15: rows with and without address, agent and reason in one batch; the chain covers what is stored."""
+    world.store.commit(
+        [
+            world.grant(address=None, user_agent=None),
+            world.grant(address="192.0.2.1", user_agent=None),
+            world.refusal(address=None, user_agent="curl/8"),
+            world.grant(address="192.0.2.2", user_agent="hf/2"),
+        ]
+    )
+
+    found = world.rows("SELECT address, user_agent FROM audit_contact ORDER BY sequence")
+    assert found == [("192.0.2.1", None), (None, "curl/8"), ("192.0.2.2", "hf/2")]
+    assert world.store.verify_chain().intact

@@ -14,10 +14,11 @@ from keyless.server.audit.event import AuditEvent, event_hash
 GENESIS: Final = bytes(32)
 """The previous hash of a chain's first event."""
 
-COLUMNS: Final = (
-    "writer, sequence, previous, hash, at, kind, actor, request_id, publisher_id, issuer_id, resource, jti, "
-    "ci_subject, reason, data"
+EVENT_COLUMNS: Final = (
+    *("writer", "sequence", "previous", "hash", "at", "kind", "actor", "request_id", "publisher_id", "issuer_id"),
+    *("resource", "jti", "ci_subject", "reason", "data"),
 )
+COLUMNS: Final = ", ".join(EVENT_COLUMNS)
 INSERT_EVENT: Final = f"INSERT INTO audit_event ({COLUMNS}) VALUES ({', '.join('?' * 15)})"  # noqa: S608 - constants
 
 Row = tuple[str | int | bytes | None, ...]

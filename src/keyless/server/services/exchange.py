@@ -219,7 +219,6 @@ class ExchangeService:
         else:
             attempt.identity = identity
             attempt.proven = perf_counter()
-            self._metrics.steps.observe(attempt.proven - attempt.began, "verify")
             self._match_and_commit(attempt)
 
     def _match_and_commit(self, attempt: _Attempt) -> None:
@@ -234,8 +233,7 @@ class ExchangeService:
     def _match(self, attempt: _Attempt) -> tuple[Error, Sequence[str]] | None:
         """Find the publisher, sign, and hand the grant over to be committed; return what to refuse instead, and why."""
         request, identity, terms = attempt.request, attempt.identity, attempt.terms
-        now, observe = int(self._clock()), self._metrics.steps.observe
-        began = perf_counter()
+        now = int(self._clock())
         try:
             selection = select_publishers(self._store, request, identity, now=now)
         except LockedError as locked:
@@ -250,17 +248,15 @@ class ExchangeService:
             return too_many_packages, [f"{too_many_packages}"]
         token, publisher = identity.token, chosen.publisher
         issuance = self._issuance(publisher, companions, terms, token.issuer)
-        matched = perf_counter()
-        observe(matched - began, "match")
+        attempt.matched = perf_counter()
         jti, expires_at = new_jti(now), now + issuance.ttl_seconds(now)
         scope, write = issuance.narrowed_to(request.scope)
         key = self._signing_key()
         access_token = publisher.token_prefix + key.sign_payload(
             write(jti, now, expires_at, token.subject), typ=ACCESS_TOKEN_TYP
         )
-        signed = attempt.signed = perf_counter()
-        observe(signed - matched, "sign")
-        attempt.mode, attempt.window = issuance.replay, self._trail.reserve(identity)
+        attempt.signed = perf_counter()
+        attempt.mode, attempt.window = issuance.replay, self._trail.reserve(identity, now=now)
         attempt.issued = IssuedToken(
             Secret(access_token),
             expires_at - now,
@@ -319,19 +315,18 @@ class ExchangeService:
         self._trail.settle(attempt.identity, attempt.window, kept=verdict not in (None, Verdict.GRANTED))
         if isinstance(outcome, Exception):
             return outcome
-        now, observe = perf_counter(), self._metrics.steps.observe
-        observe(now - attempt.signed, "commit")
         match outcome.verdict:
             case Verdict.GRANTED:
-                observe(now - attempt.began, "total")
+                moments = (attempt.began, attempt.proven, attempt.matched, attempt.signed, perf_counter())
+                self._metrics.exchange_took(moments)
                 return attempt.issued
             case Verdict.REPLAYED:
                 return replayed(attempt.mode, outcome, self._clock())
             case Verdict.TOO_MANY_TOKENS:
                 return too_many(outcome, self._clock())
             case Verdict.PUBLISHER_CHANGED:
-                attempt.matched += 1
-                if attempt.matched < _MAX_MATCH_ATTEMPTS:
+                attempt.tries += 1
+                if attempt.tries < _MAX_MATCH_ATTEMPTS:
                     return None
                 return UnavailableError("the publisher is being changed right now", retry_after=1)
             case Verdict.FAILED | Verdict.RECORDED:
@@ -365,12 +360,13 @@ class _Attempt:
     terms: Terms
     gone: Callable[[], bool] | None
     began: float = field(default_factory=perf_counter)
-    matched: int = 0
+    tries: int = 0
     window: int | None = None
     mode: ReplayMode = ReplayMode.ONCE
     candidate: Candidate = field(init=False)
     identity: ProvenIdentity = field(init=False)
     proven: float = field(init=False)
+    matched: float = field(init=False)
     signed: float = field(init=False)
     issued: IssuedToken = field(init=False)
 

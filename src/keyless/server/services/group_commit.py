@@ -27,8 +27,8 @@ from keyless.server.store.grants import Grant, Outcome, Refusal
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096  # about a second of work; more only grows the wait of everyone
 MAX_WAIT_SECONDS: Final = 2.0
-QUICK_SECONDS: Final = 0.002  # that the loop may spend on a batch's sync; a local disk takes a tenth of it
-SLOW_FOR_SECONDS: Final = 1.0  # for so long after a slower one, batches go to the thread
+QUICK_SECONDS: Final = 0.005  # that the loop may spend on a batch and its sync; a local disk takes a fifth of it
+SLOW_FOR_SECONDS: Final = 0.25  # for so long after a slower one, batches go to the thread
 
 _log = logging.getLogger("keyless.server")
 

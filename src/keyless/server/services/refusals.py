@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -21,8 +20,9 @@ class RefusalBudget:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._window = 0
-        self._spent: Counter[tuple[int, str]] = Counter()  # at most ROWS_IN_ALL entries: only who got a row is in it
-        self._spent_by_issuer: Counter[int] = Counter()
+        self._spent: dict[tuple[int, str], int] = {}  # at most ROWS_IN_ALL entries: only who got a row is in it
+        self._spent_by_issuer: dict[int, int] = {}
+        self._spent_in_all = 0
         self.dropped = 0
 
     def spend(self, issuer_id: int, identity: str) -> bool:
@@ -35,24 +35,33 @@ class RefusalBudget:
     def give_back(self, issuer_id: int, identity: str, window: int) -> None:
         """Take back what was reserved for a refusal that was none."""
         if window == self._window:
+            whose = (issuer_id, identity)
+            self._spent_in_all -= 1
             self._spent_by_issuer[issuer_id] -= 1
-            self._spent[issuer_id, identity] -= 1
-            if not self._spent[issuer_id, identity]:
-                del self._spent[issuer_id, identity]
+            if self._spent[whose] == 1:
+                del self._spent[whose]
+            else:
+                self._spent[whose] -= 1
 
-    def reserve(self, issuer_id: int, identity: str) -> int | None:
-        """Reserve a row for what may become a refusal; return what `give_back` wants, or `None` when none is left."""
-        window = int(self._clock() // WINDOW_SECONDS)
+    def reserve(self, issuer_id: int, identity: str, *, now: float | None = None) -> int | None:
+        """Reserve a row for what may become a refusal; return what `give_back` wants, or `None` when none is left.
+
+        Args:
+            issuer_id: The issuer.
+            identity: One of its identities.
+            now: Unix seconds, from whoever has just looked.
+        """
+        window = int((self._clock() if now is None else now) // WINDOW_SECONDS)
         if window != self._window:
             self._window = window
             self._spent.clear()
             self._spent_by_issuer.clear()
-        if (
-            self._spent[issuer_id, identity] >= ROWS_PER_IDENTITY
-            or self._spent_by_issuer[issuer_id] >= ROWS_PER_ISSUER
-            or self._spent_by_issuer.total() >= ROWS_IN_ALL
-        ):
+            self._spent_in_all = 0
+        whose = (issuer_id, identity)
+        spent, by_issuer = self._spent.get(whose, 0), self._spent_by_issuer.get(issuer_id, 0)
+        if spent >= ROWS_PER_IDENTITY or by_issuer >= ROWS_PER_ISSUER or self._spent_in_all >= ROWS_IN_ALL:
             return None
-        self._spent[issuer_id, identity] += 1
-        self._spent_by_issuer[issuer_id] += 1
+        self._spent[whose] = spent + 1
+        self._spent_by_issuer[issuer_id] = by_issuer + 1
+        self._spent_in_all += 1
         return window

@@ -51,12 +51,12 @@ class ExchangeTrail:
         self._clock = clock
         self._budget = RefusalBudget(clock=clock)
 
-    def reserve(self, identity: ProvenIdentity) -> int | None:
+    def reserve(self, identity: ProvenIdentity, *, now: float) -> int | None:
         """Set a row aside for a grant that may end as a refusal; `None` when the identity has used up its budget.
 
         The grant then says `keep_refusal` or not, and `settle` is told what was set aside.
         """
-        return self._budget.reserve(identity.token.issuer.id, identity.pinned_part)
+        return self._budget.reserve(identity.token.issuer.id, identity.pinned_part, now=now)
 
     def put(self, grant: Grant, answer: Answer, *, gone: Callable[[], bool] | None = None) -> None:
         """Commit a grant and tell `answer` what became of it, see `GroupCommit.put`; then call `settle`."""

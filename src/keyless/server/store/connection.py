@@ -130,6 +130,9 @@ class Database(Protocol):
         `None` when minting beforehand saves nothing on this engine.
         """
 
+    def insert_many(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Parameters]) -> None:
+        """Insert rows, at least one, in their order; `rows` have a value for each of `columns`."""
+
     def write_mark(self, connection: Connection) -> object:
         """Return what is the same again only if nobody else wrote to the database meanwhile.
 

@@ -26,10 +26,29 @@ def new_jti(now: float) -> str:
     Args:
         now: Unix seconds.
     """
-    return f"{int(now * 1000):012x}{next(_NUMBERS) & 0xFFFF:04x}{os.urandom(8).hex()}"
+    return f"{int(now * 1000):012x}{next(_NUMBERS) & 0xFFFF:04x}{_random_digits()}"
 
 
 _NUMBERS: Final = count(secrets.randbelow(0x10000))  # not from 0: nobody learns how many there were
+_RANDOM_DIGITS: Final = 16
+_AT_ONCE: Final = 256
+_ready: Final[list[str]] = []
+
+
+def _random_digits() -> str:
+    """Return sixteen random hexadecimal digits; the system is asked for many at once, for it takes its time."""
+    try:
+        return _ready.pop()
+    except IndexError:
+        text = os.urandom(_RANDOM_DIGITS // 2 * _AT_ONCE).hex()
+        _ready.extend(
+            text[start : start + _RANDOM_DIGITS] for start in range(_RANDOM_DIGITS, len(text), _RANDOM_DIGITS)
+        )
+        return text[:_RANDOM_DIGITS]
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_ready.clear)  # parent and child must never hand out the same
 
 
 def new_credential() -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from keyless.errors import UnavailableError
 from keyless.oidc.issuer import MAX_COUNTED_USES, ReplayMode
-from keyless.server.audit.chain import INSERT_EVENT, Chain, Row
+from keyless.server.audit.chain import EVENT_COLUMNS, Chain, Row
 from keyless.server.audit.event import AuditEvent
 from keyless.server.store.connection import Connection, Cursor, Database
 from keyless.server.store.exchange_events import MAX_CONTACT_CHARS, as_refusal, failure, granted, pinned_event, refused
@@ -47,7 +47,7 @@ WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR 
 """
 _UNMINT: Final = "DELETE FROM token WHERE jti = ?"  # takes its rows in token_resource with it
 _USED: Final = "UPDATE publisher SET last_used_at = ? WHERE id = ?"
-_CONTACT: Final = "INSERT INTO audit_contact (writer, sequence, at, address, user_agent) VALUES (?, ?, ?, ?, ?)"
+_CONTACT_COLUMNS: Final = ("writer", "sequence", "at", "address", "user_agent")
 
 
 class BatchWriter:
@@ -123,7 +123,7 @@ class BatchWriter:
 
     def _transaction(self, cursor: Cursor) -> _Transaction:
         self._live.begin(self._database.write_mark(self._connection))
-        return _Transaction(cursor, self._chain, self._last_used, self._live, row_lock=self._database.row_lock)
+        return _Transaction(cursor, self._database, self._chain, self._last_used, self._live)
 
     def finish(self, begun: Begun) -> None:
         """Commit what `begin` has written.
@@ -210,9 +210,10 @@ class _Transaction:
     """Apply the members of one batch inside the open transaction."""
 
     def __init__(
-        self, cursor: Cursor, chain: Chain, last_used: dict[str, int], live: LiveCounts, *, row_lock: str
+        self, cursor: Cursor, database: Database, chain: Chain, last_used: dict[str, int], live: LiveCounts
     ) -> None:
         self._cursor = cursor
+        self._database = database
         self._execute = cursor.execute
         self._chain = chain
         self._last_used = last_used
@@ -221,7 +222,7 @@ class _Transaction:
         self._pinned: dict[str, Pinned] = {}
         self._marks: dict[str, int] = {}
         self.used: dict[str, int] = {}
-        self.limits = PublisherLimits(cursor, chain, self._emit, live, row_lock=row_lock)
+        self.limits = PublisherLimits(cursor, chain, self._emit, live, row_lock=database.row_lock)
 
     def apply_all(self, batch: Sequence[Grant | Refusal], minted: Mapping[str, int] | None) -> list[Outcome]:
         """Settle a batch: the plain grants together, the others one by one.
@@ -288,9 +289,10 @@ class _Transaction:
 
     def flush(self) -> None:
         """Write the audit rows that were collected."""
-        self._cursor.executemany(INSERT_EVENT, self._events)
+        if self._events:
+            self._database.insert_many(self._cursor, "audit_event", EVENT_COLUMNS, self._events)
         if self._contacts:
-            self._cursor.executemany(_CONTACT, self._contacts)
+            self._database.insert_many(self._cursor, "audit_contact", _CONTACT_COLUMNS, self._contacts)
         if self._marks:
             # In the order of the key: two replicas that mark the same publishers wait, and do not block for good.
             self._cursor.executemany(_USED, [(at, publisher_id) for publisher_id, at in sorted(self._marks.items())])

@@ -22,10 +22,7 @@ ON CONFLICT (issuer_id, replay_key, n) DO NOTHING
 UNCLAIM: Final = "DELETE FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = ?"
 # D16: nothing that was read before this statement is believed. The publisher is still the one that was matched, in
 # force, of this issuer and for this resource, and neither issuer, resource, namespace nor everything was switched off.
-MINT: Final = """
-INSERT INTO token (jti, publisher_id, publisher_version, issuer_id, resource, scope, audience, ci_subject,
-                   issued_at, expires_at)
-SELECT ?, p.id, p.version, i.id, r.path, ?, s.audience, ?, ?, ?
+_STANDING: Final = """
 FROM publisher p
 JOIN issuer i ON i.id = p.issuer_id
 JOIN resource r ON r.id = p.resource_id
@@ -36,6 +33,13 @@ WHERE p.id = ? AND p.version = ? AND p.enabled = 1 AND (p.expires_at IS NULL OR 
   AND i.id = ? AND i.enabled = 1 AND r.path = ? AND n.state = 'active' AND s.audience = ?
   AND ((r.state = 'active' AND p.pending_until IS NULL) OR (r.state = 'pending' AND p.pending_until > ?))
 """
+_INSERT_TOKEN: Final = """
+INSERT INTO token (jti, publisher_id, publisher_version, issuer_id, resource, scope, audience, ci_subject,
+                   issued_at, expires_at)
+"""
+MINT: Final = f"{_INSERT_TOKEN}SELECT ?, p.id, p.version, i.id, r.path, ?, s.audience, ?, ?, ?{_STANDING}"
+_STANDS: Final = f"SELECT 1{_STANDING}"  # asked of many grants at once, where nobody else can write until they are in
+_MINT_STANDING: Final = f"{_INSERT_TOKEN}VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _HOLDER: Final = "SELECT jti, used_at FROM replay_use WHERE issuer_id = ? AND replay_key = ? AND n = 1"
 _MINTED: Final = "SELECT 1 FROM token WHERE jti = ?"
 _GRANTED: Final = Outcome(Verdict.GRANTED, use=1)
@@ -67,20 +71,12 @@ def plain_members(batch: Sequence[Grant | Refusal], limits: PublisherLimits) -> 
 
 def mint_parameters(grant: Grant, version: int) -> tuple[object, ...]:
     """Return the parameters of `MINT` for a publisher in that version."""
-    return (
-        grant.jti,
-        grant.scope,
-        grant.ci_subject,
-        grant.issued_at,
-        grant.expires_at,
-        grant.publisher_id,
-        version,
-        grant.issued_at,
-        grant.issuer_id,
-        grant.resource,
-        grant.audience,
-        grant.issued_at,
-    )
+    minted = (grant.jti, grant.scope, grant.ci_subject, grant.issued_at, grant.expires_at)
+    return (*minted, *_standing_parameters(grant, version, grant.issued_at))
+
+
+def _standing_parameters(grant: Grant, version: int, at: int) -> tuple[object, ...]:
+    return (grant.publisher_id, version, at, grant.issuer_id, grant.resource, grant.audience, at)
 
 
 def grant_together(cursor: Cursor, grants: Sequence[Grant]) -> dict[str, Outcome]:
@@ -89,7 +85,11 @@ def grant_together(cursor: Cursor, grants: Sequence[Grant]) -> dict[str, Outcome
         return {}
     # In the order of the keys: two replicas with the same id tokens wait for each other instead of locking each other.
     grants = sorted(grants, key=lambda grant: grant.replay_key)
-    cursor.executemany(CLAIM, [(g.issuer_id, g.replay_key, 1, g.jti, g.issued_at, g.replay_expires_at) for g in grants])
+    cursor.executemany(
+        CLAIM,
+        # A `bytearray`, because `sqlite3` asks `bytes` for an adapter each time.
+        [(g.issuer_id, bytearray(g.replay_key), 1, g.jti, g.issued_at, g.replay_expires_at) for g in grants],
+    )
     outcomes = {grant.jti: _GRANTED for grant in grants}
     if cursor.rowcount != len(grants):  # somebody was there before, in this batch or an earlier one
         for grant in grants:
@@ -99,10 +99,36 @@ def grant_together(cursor: Cursor, grants: Sequence[Grant]) -> dict[str, Outcome
         grants = [grant for grant in grants if outcomes[grant.jti] is _GRANTED]
         if not grants:
             return outcomes
-    cursor.executemany(MINT, [mint_parameters(grant, grant.publisher_version) for grant in grants])
-    if cursor.rowcount != len(grants):  # a publisher, issuer, resource or namespace is no longer what it was
-        for grant in grants:
-            if cursor.execute(_MINTED, (grant.jti,)).fetchone() is None:
-                cursor.execute(UNCLAIM, (grant.issuer_id, grant.replay_key, 1))
-                outcomes[grant.jti] = Outcome(Verdict.PUBLISHER_CHANGED)
+    changed = [] if _mint_together(cursor, grants) else grants
+    for grant in changed:  # a publisher, issuer, resource or namespace is no longer what it was
+        if cursor.execute(_MINTED, (grant.jti,)).fetchone() is None:
+            cursor.execute(UNCLAIM, (grant.issuer_id, grant.replay_key, 1))
+            outcomes[grant.jti] = Outcome(Verdict.PUBLISHER_CHANGED)
     return outcomes
+
+
+def _mint_together(cursor: Cursor, grants: Sequence[Grant]) -> bool:
+    """Mint what may be minted; tell whether that was all."""
+    alike: dict[tuple[object, ...], list[Grant]] = {}
+    for grant in grants:
+        whose = (grant.publisher_id, grant.publisher_version, grant.issuer_id, grant.resource, grant.audience)
+        alike.setdefault(whose, []).append(grant)
+    standing: list[tuple[object, ...]] = []
+    others: list[tuple[object, ...]] = []
+    for (publisher_id, version, issuer_id, resource, audience), group in alike.items():
+        latest = max(grant.issued_at for grant in group)  # what stands then stood for the earlier ones
+        asked = _standing_parameters(group[0], group[0].publisher_version, latest)
+        if len(group) > 1 and cursor.execute(_STANDS, asked).fetchone() is not None:
+            standing += [
+                (g.jti, publisher_id, version, issuer_id, resource, g.scope, audience, g.ci_subject, g.issued_at,
+                 g.expires_at)
+                for g in group
+            ]  # fmt: skip
+        else:
+            others += [mint_parameters(grant, grant.publisher_version) for grant in group]
+    if standing:
+        cursor.executemany(_MINT_STANDING, standing)
+    if not others:
+        return True
+    cursor.executemany(MINT, others)
+    return cursor.rowcount == len(others)

@@ -20,7 +20,7 @@ from psycopg.raw_cursor import RawCursor
 
 from keyless.errors import ConfigurationError, UnavailableError
 from keyless.server.database_url import PostgresUrl
-from keyless.server.store.connection import Connection, Parameters, TrustWatch
+from keyless.server.store.connection import Connection, Cursor, Parameters, TrustWatch
 from keyless.server.store.grants import Grant, Refusal
 from keyless.server.store.postgres_arrays import WRITERS
 from keyless.server.store.postgres_locks import TRUST_LOCK
@@ -86,6 +86,11 @@ class PostgresDatabase:
         """
         seconds = PATIENT_SECONDS if patient else READ_SECONDS if read_only else WRITE_SECONDS
         return PostgresConnection(self, read_only=read_only, seconds=seconds)
+
+    def insert_many(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Parameters]) -> None:
+        """Insert rows, as one statement."""
+        marks = ", ".join("?" * len(columns))
+        cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - ours
 
     def write_mark(self, connection: Connection) -> None:
         """Return nothing: other replicas write whenever they like."""

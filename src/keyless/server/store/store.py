@@ -164,13 +164,17 @@ class Store:
 
     def issuer_by_url(self, url: str) -> Issuer | None:
         """Return the issuer whose URL equals this text byte for byte, or `None`. Look at its `enabled`."""
-        with self._translated:
+        try:
             return self._trust.issuer_by_url(url)
+        except self.database.errors as error:
+            raise _silent() from error
 
     def publishers(self, resource: Resource, issuer_id: int) -> tuple[Publisher, ...]:
         """Return the publishers in force of this resource and issuer, as of the last commit of any process."""
-        with self._translated:
+        try:
             return self._trust.publishers(resource, issuer_id)
+        except self.database.errors as error:
+            raise _silent() from error
 
     def publishers_naming(
         self, resource_type: ResourceType, issuer_id: int, claims: Mapping[str, str]
@@ -186,8 +190,10 @@ class Store:
 
     def all_locked(self) -> bool:
         """Tell whether the switch that stops everything is on (T109)."""
-        with self._translated:
+        try:
             return self._trust.all_locked()
+        except self.database.errors as error:
+            raise _silent() from error
 
     def token_prefixes(self) -> tuple[str, ...]:
         """Return every prefix that our access tokens may carry (D6)."""
@@ -196,8 +202,10 @@ class Store:
 
     def trust_version(self) -> int:
         """Return a number that grows with each change of trust or signing keys, by whatever process."""
-        with self._translated:
+        try:
             return self._trust.trust_version()
+        except self.database.errors as error:
+            raise _silent() from error
 
     def note_trust_changed(self) -> None:
         """Look at trust anew before the next answer, because this very process has just changed it."""
@@ -521,7 +529,7 @@ class Store:
 
 
 class _Translated:
-    """Turn what the driver raises into an outage. A class, because the exchange enters it several times."""
+    """Turn what the driver raises into an outage."""
 
     def __init__(self, errors: tuple[type[Exception], ...]) -> None:
         self._errors = errors
@@ -531,4 +539,8 @@ class _Translated:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, self._errors):
-            raise UnavailableError("the database does not answer right now", retry_after=2) from error
+            raise _silent() from error
+
+
+def _silent() -> UnavailableError:
+    return UnavailableError("the database does not answer right now", retry_after=2)
