@@ -141,10 +141,8 @@ def _keyless(
         f'public_url = "{scene.audience}"\n'
         f'database = "{place}.db"\n'
         f'listen = "127.0.0.1:{port}"\n'
-        f'inside_listen = "127.0.0.1:{inside_port}"
-'
-        "max_live_tokens = 10000000
-"  # counted as ever; one publisher gets all the tokens of a run
+        f'inside_listen = "127.0.0.1:{inside_port}"\n'
+        "max_live_tokens = 10000000\n"  # counted as ever; one publisher gets all the tokens of a run
         # The limits are on, and so high that one address and one repository may ask as fast as they can.
         "exchanges_per_minute_by_address = 100000000\n"
         "exchanges_per_minute_by_identity = 100000000\n"
