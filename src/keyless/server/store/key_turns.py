@@ -54,7 +54,9 @@ class StoredKeyTurns:
         self._reading = reading
         self._writing = writing
         self._sleep = sleep
-        self._mine: dict[int, int] = {}  # bounded by the issuers on record
+        # Both bounded by the issuers on record: when the open turn began, and the last one that was over.
+        self._mine: dict[int, int] = {}
+        self._over: dict[int, int] = {}
 
     def take_turn(self, issuer: Issuer, *, every_seconds: float, wait_seconds: float) -> FetchedKeys | None:
         """Return what another replica fetched so short ago, waiting for it while it does; `None`: fetch yourself."""
@@ -64,7 +66,8 @@ class StoredKeyTurns:
             with self._reading() as connection:
                 row = connection.execute(_READ, (issuer.id,)).fetchone()
             now = int(self._clock() * 1000)
-            if row is not None and row[1] == source:
+            # What we fetched ourselves is no news: whoever asks again has waited out the cool-down since.
+            if row is not None and row[1] == source and row[0] != self._over.get(issuer.id):
                 age = (now - int(row[0])) / 1000
                 # A clock that is ahead of ours by more than clocks may be makes a turn that nobody can wait for.
                 if row[2] is not None and -every_seconds < age < every_seconds:
@@ -87,6 +90,7 @@ class StoredKeyTurns:
         """Hand over what was fetched; with `None` let another one try."""
         if (began := self._mine.pop(issuer.id, None)) is None:
             return
+        self._over[issuer.id] = began
         with self._writing(alone=False) as cursor:
             if found is None:
                 cursor.execute(_FREE, (issuer.id, began))
