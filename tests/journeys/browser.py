@@ -26,6 +26,33 @@ FLAGS = [
     "--disable-sync",
 ]
 
+# Every page there is, by the name of its picture; tests/server/ui/test_every_route.py sees that none is missing.
+PICTURED = {
+    "overview": "/",
+    "resources": "/resources",
+    "resource": "/resources/models/acme/model",
+    "publisher": "/publishers/{publisher}",
+    "add-a-publisher": "/publishers/new?provider=github&resource=acme/new&repository=acme/widgets&branch=main"
+    "&pin_first_use=1&preview=1",
+    "change-a-publisher": "/publishers/{publisher}/edit",
+    "refusal": "/exchanges/{event}",
+    "audit": "/audit",
+    "event": "/audit/{event}",
+    "chain": "/audit/verify",
+    "tokens": "/tokens",
+    "issuers": "/issuers",
+    "keys": "/keys",
+    "people": "/people",
+    "sessions": "/sessions",
+    "sign-in": "/sign-in",
+    "not-found": "/nothing",
+}
+PICTURED_AT_A_PROVIDER = {
+    "sign-in-with-a-provider": "/sign-in",
+    "not-signed-in": "/sign-in/callback?code=x&state=y",
+    "signed-out": "/signed-out",
+}
+
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from keyless.testing import FakeCI, FakeIssuer
-from tests.journeys.browser import code_for, pages_url, shot, violations
+from tests.journeys.browser import PICTURED, code_for, pages_url, shot, violations
 from tests.support.job import run_cli
 from tests.support.running import RunningService
 
@@ -115,29 +115,10 @@ def everything(page: Page, root: str) -> dict[str, str]:
     """Return a path to every page there is, by the name of its picture."""
     page.goto(f"{root}/resources/models/acme/model")
     publisher, exchange = (
-        (page.locator(f'a[href*="{part}"]').first.get_attribute("href") or "").removeprefix("/ui")
+        (page.locator(f'a[href*="{part}"]').first.get_attribute("href") or "").rpartition("/")[2]
         for part in ("/publishers/pub_", "/exchanges/")
     )
-    return {
-        "overview": "/",
-        "resources": "/resources",
-        "resource": "/resources/models/acme/model",
-        "publisher": publisher,
-        "add-a-publisher": "/publishers/new?provider=github&resource=acme/new&repository=acme/widgets&branch=main"
-        "&pin_first_use=1&preview=1",
-        "change-a-publisher": f"{publisher}/edit",
-        "refusal": exchange,
-        "audit": "/audit",
-        "event": exchange.replace("/exchanges/", "/audit/"),
-        "chain": "/audit/verify",
-        "tokens": "/tokens",
-        "issuers": "/issuers",
-        "keys": "/keys",
-        "people": "/people",
-        "sessions": "/sessions",
-        "sign-in": "/sign-in",
-        "not-found": "/nothing",
-    }
+    return {name: path.format(publisher=publisher, event=exchange) for name, path in PICTURED.items()}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from keyless.testing import FakeIssuer
-from tests.journeys.browser import code_for, pages_url, shot, violations
+from tests.journeys.browser import PICTURED_AT_A_PROVIDER, code_for, pages_url, shot, violations
 from tests.journeys.provider_process import CLIENT_ID, IdentityProvider, run_provider
 from tests.journeys.test_pages import PICTURES, SIZES, job, sign_in
 from tests.support.running import RunningService
@@ -188,12 +188,9 @@ def test_the_pages_of_signing_in_can_be_read_by_everybody(
         if PICTURES is not None:
             shot(page, Path(PICTURES), f"{name}-{scheme}-{size}")
 
-    page.goto(f"{root}/sign-in")
-    look("sign-in-with-a-provider")
-    page.goto(f"{root}/sign-in/callback?code=x&state=y")
-    look("not-signed-in")
-    page.goto(f"{root}/signed-out")
-    look("signed-out")
+    for name, path in PICTURED_AT_A_PROVIDER.items():
+        page.goto(root + path)
+        look(name)
     page.goto(f"{root}/sign-in")
     page.get_by_role("link", name="Sign in with Acme").click()
     prove(page, root, "alex")

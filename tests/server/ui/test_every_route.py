@@ -12,6 +12,7 @@ import pytest
 from starlette.routing import Route, Router
 
 from keyless.server.doors.late import LateDoor
+from tests.journeys.browser import PICTURED, PICTURED_AT_A_PROVIDER
 from tests.server.service import Service
 from tests.server.ui.browser import HOST, Browser, text_of
 
@@ -114,6 +115,17 @@ def test_every_route_stands_in_one_table(service: Service) -> None:
 def test_a_provider_adds_what_is_open_alone(sso: Service) -> None:
     """As above, where people sign in at an identity provider."""
     assert routes_of(sso) == set().union(*TABLES) | OPEN_AT_A_PROVIDER
+
+
+def test_every_page_is_looked_at_in_a_browser(sso: Service) -> None:
+    """S10: the accessibility rules and the pictures leave no page out; a download and a way to elsewhere are none."""
+    looked_at = [path.partition("?")[0] for path in (*PICTURED.values(), *PICTURED_AT_A_PROVIDER.values())]
+    patterns = {
+        path: re.sub(r"\\\{[^}]*\\\}", ".+", re.escape(path)) for method, path in routes_of(sso) if method == "GET"
+    }
+    missing = {path for path, pattern in patterns.items() if not any(re.fullmatch(pattern, one) for one in looked_at)}
+
+    assert missing == {"/audit/export", "/sign-in/provider"}
 
 
 def test_the_ids_of_others_open_nothing(service: Service, owner: Browser, other: Browser) -> None:
