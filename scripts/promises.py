@@ -24,7 +24,8 @@ from keyless.cli import grammar
 from keyless.server.audit.event import EventKind
 from keyless.server.doors.errors import ErrorProfile, answer_for
 from keyless.server.metrics import Metrics
-from keyless.server.settings import DoorSettings, Settings, SignInSettings
+from keyless.server.settings import DoorSettings, Settings
+from keyless.server.sign_in_settings import SignInSettings
 from keyless.server.store.schema import SCHEMA_VERSION
 from scripts.docs.api import DOCUMENT
 from scripts.docs.errors import _ON_THE_WIRE, AUDIENCE, EXIT_CODES, error_classes, exits, specimen

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from keyless.secret import Secret
 from keyless.server.database_url import PostgresUrl
-from keyless.server.settings import PREFIX, DoorSettings, Settings, SignInSettings
+from keyless.server.settings import PREFIX, DoorSettings, Settings
+from keyless.server.sign_in_settings import SignInSettings
 from scripts.docs.text import made_by, table
 
 INTRODUCTION = """\

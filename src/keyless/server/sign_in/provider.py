@@ -35,9 +35,10 @@ from keyless.server.people.attempt_at_provider import Attempt
 from keyless.server.people.principal import RoleGrant
 from keyless.server.people.role_claim import roles_of
 from keyless.server.services.private_file import read_private
-from keyless.server.settings import Settings, SignInSettings
+from keyless.server.settings import Settings
 from keyless.server.sign_in.id_token import Expected, Proven, prove
 from keyless.server.sign_in.metadata import ProviderMetadata, fetch_metadata
+from keyless.server.sign_in_settings import SignInSettings
 from keyless.server.store.records import parse_network
 
 CALLBACK: Final = "/ui/sign-in/callback"
