@@ -80,6 +80,71 @@ def test_one_changed_byte_is_never_an_error_of_ours(position: int, value: int) -
     assert all(len(body) <= len(CHUNKED) for body in wire.door.bodies)
 
 
+EVENTS = ("piece", "answer", "stop reading", "read on", "time", "end", "break", "server stops")
+EVENTS_IN_A_ROW = st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(1, 200)), max_size=40)
+
+
+async def happen(wire: Wire, event: str, number: int, left: bytes) -> bytes:
+    """Let something happen to a connection; return what of the caller's bytes is still to come."""
+    transport, connection = wire.transport, wire.connection
+    is_read = not (transport.paused or transport.is_closing())
+    match event:
+        case "piece" if is_read and left:
+            connection.data_received(left[:number])
+            left = left[number:]
+        case "answer" if wire.door.held:
+            wire.door.held.pop(0)()
+        case "stop reading":
+            connection.pause_writing()
+        case "read on":
+            connection.resume_writing()
+        case "time":
+            await wire.wait(number / 5)
+        case "end" if is_read and not connection.eof_received():
+            transport.close()
+        case "break":
+            transport.abort()
+        case "server stops":
+            wire.stop()
+    await wire.settle()
+    return left
+
+
+@given(st.lists(st.sampled_from(ANY), min_size=1, max_size=6), EVENTS_IN_A_ROW)
+def test_whatever_happens_in_whatever_order(requests: list[bytes], events: list[tuple[str, int]]) -> None:
+    """D9, D17: answers are whole and in order, none comes twice, and at the end nothing is left over."""
+
+    async def scene(wire: Wire) -> None:
+        left = b"".join(requests)
+        for event, number in events:
+            if not wire.connection.is_lost:
+                left = await happen(wire, event, number, left)
+        for _ in range(len(requests)):
+            await happen(wire, "read on", 0, b"")
+            await happen(wire, "answer", 0, b"")
+        wire.transport.abort()
+        await wire.settle()
+        for reply in wire.door.held:
+            reply()
+
+    wire = on_a_wire(scene, holds=True)
+    assert len(wire.answers) <= len(requests)
+    assert wire.front.under_way == 0
+    assert not wire.state.connections
+    assert not wire.state.tasks
+    said = [json.loads(body).get("path", "short") for status, _, body in wire.answers if status == 200]
+    asked = [path_of(request) for request in requests]
+    assert said == asked[: len(said)]
+
+
+def path_of(request: bytes) -> str | None:
+    """Return what a request of `ANY` asks for, `None` for one that is refused."""
+    if request in {NONE, NO_LENGTH}:
+        return None
+    path = request.split(b" ")[1].partition(b"?")[0].decode()
+    return "short" if path == "/oauth/token" else path
+
+
 HEAD = b"POST /oauth/token HTTP/1.1\r\nHost: hub\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: hub\r\n\r\n"
 AMBIGUOUS = {
@@ -346,7 +411,7 @@ def test_nothing_is_begun_for_who_went_away() -> None:
 
     async def scene(wire: Wire) -> None:
         wire.connection.data_received(TOKEN + TOKEN)
-        wire.connection.connection_lost(ConnectionResetError())
+        wire.transport.abort()
         await wire.settle()
 
     wire = on_a_wire(scene)

@@ -53,7 +53,7 @@ class ShortRequest:
     def begin(self, waited: float, *, shed: bool) -> None:
         """Hand it over, or refuse it because there are too many; `waited` is in seconds."""
         connection = self._connection
-        if connection.is_lost:  # nothing is granted to who went away
+        if connection.transport.is_closing():  # nothing is granted to who went away
             connection.front.under_way -= 1
             return
         short = connection.short
@@ -66,7 +66,7 @@ class ShortRequest:
 
     def abandon(self) -> None:
         """Give up after an error of ours."""
-        self._connection.front.under_way -= 1
+        self._connection.front.under_way -= not self.is_answered
         self._connection.transport.abort()
 
     def _caller(self, connection: Connection) -> Caller:
