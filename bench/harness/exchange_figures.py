@@ -151,4 +151,5 @@ def as_json(results: Results) -> dict[str, object]:
         },
         "ratios": [row | {"ratio": row["ratio"].as_json()} for row in ratios(results)],
         "missing": results.missing,
+        "void": why_void(results),
     }
