@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 SEAL_SECONDS = 5  # D15: at most ten between an event and the checkpoint that seals it
 COUNT_SECONDS = 10  # what is not counted yet, every view of the first page counts for itself
+LOG_SECONDS = 0.2  # at full load a thousand pages or two are written in it: milliseconds to copy
 MAX_UNREMARKED_SKEW_SECONDS = 10  # a third of the leeway: beyond it, good tokens are soon refused (T53)
 
 _log = logging.getLogger("keyless.server")
@@ -117,6 +118,8 @@ class TokenService:
             self.store.commit, begin=self.store.begin_commit, batch_size=self.metrics.batches.observe
         )
         self._sealer, self._housekeeping = self._keep_house(clock)
+        # Apart from the rest, for a webhook may take seconds and a busy log is long by then.
+        self._log_keeping = Housekeeping([(1, self.store.checkpoint)], round_seconds=LOG_SECONDS)
         self._jwks = JwksCache(
             CountingFetcher(GuardedFetcher(), self.metrics.key_fetches),
             clock=monotonic,
@@ -225,7 +228,7 @@ class TokenService:
     def _keep_house(self, clock: Callable[[], float]) -> tuple[Sealer | None, Housekeeping]:
         key = load_checkpoint_key(self.settings, create=True)
         putting_away = PuttingAway(self.store, self.settings, key, clock=self._trusted_clock)
-        jobs: list[tuple[int, Job]] = [(1, self.store.checkpoint), (60, putting_away.often), (600, putting_away.seldom)]
+        jobs: list[tuple[int, Job]] = [(60, putting_away.often), (600, putting_away.seldom)]
         jobs.append((60, KeyRotation(self.signing_keys, every_days=self.settings.signing_key_days).tend))
         jobs.append((3600, self.store.purge_outbox))
         jobs.append((COUNT_SECONDS, self.store.count_exchanges))
@@ -275,6 +278,7 @@ class TokenService:
         self._verification.close()
         self._commit.close()
         self._housekeeping.close()
+        self._log_keeping.close()
         if self._sealer is not None:
             with contextlib.suppress(UnavailableError, OSError):  # whoever opens the database next seals it
                 self._sealer.seal()

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from keyless.server.store import tokens
@@ -129,6 +135,20 @@ def test_a_checkpoint_brings_the_log_home_and_keeps_the_rows(world: World) -> No
 
     assert live(world, jti)
     assert world.store.healthy()
+
+
+def test_a_checkpoint_follows_each_writing(sqlite_world: World, tmp_path: Path) -> None:
+    """D17: what it has brought home is in the file without its log."""
+    kept = []
+    for number in (1, 2):
+        mint(sqlite_world)
+        os.utime(tmp_path / "keyless.db-wal", ns=(0, number))  # the clock of files is coarser than two writings
+        sqlite_world.store.checkpoint()
+        shutil.copy(tmp_path / "keyless.db", tmp_path / "alone.db")
+        with closing(sqlite3.connect(tmp_path / "alone.db")) as alone:
+            kept.append(alone.execute("SELECT count(*) FROM token").fetchone()[0])
+
+    assert kept == [1, 2]
 
 
 def test_a_closed_store_is_not_healthy(world: World) -> None:

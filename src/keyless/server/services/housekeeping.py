@@ -24,11 +24,13 @@ class Housekeeping:
     """Do jobs on a thread of their own, until `close`.
 
     Args:
-        jobs: Every how many seconds, and what; what fails is tried again at its next turn.
+        jobs: Every how many rounds, and what; what fails is tried again at its next turn.
+        round_seconds: From one round to the next.
     """
 
-    def __init__(self, jobs: Sequence[tuple[int, Job]]) -> None:
+    def __init__(self, jobs: Sequence[tuple[int, Job]], *, round_seconds: float = ROUND_SECONDS) -> None:
         self._jobs = tuple(jobs)
+        self._round_seconds = round_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keyless-housekeeping", daemon=True)
         self._thread.start()
@@ -40,7 +42,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         rounds = 0
-        while not self._stop.wait(ROUND_SECONDS):
+        while not self._stop.wait(self._round_seconds):
             rounds += 1
             for every, job in self._jobs:
                 if rounds % every == 0:

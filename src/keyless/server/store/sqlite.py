@@ -15,7 +15,7 @@ from keyless.server.store.connection import Connection, Cursor, Parameters, Trus
 from keyless.server.store.grants import Grant, Refusal
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0  # longer than any transaction of ours, shorter than a client's patience
-# The automatic checkpoint runs inside somebody's commit; `tidy` does it aside, this is the safety net.
+# The automatic checkpoint runs inside somebody's commit and lets the log begin anew; `tidy` leaves it little to copy.
 AUTOCHECKPOINT_PAGES: Final = 8_000
 
 # What a single member can be guilty of whatever the driver is: its values cannot be written down at all.
@@ -47,6 +47,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
+        self._tidied: int | None = None
 
     def __str__(self) -> str:
         return str(self.path)
@@ -107,9 +108,20 @@ class SqliteDatabase:
         ensure_sqlite_schema(self)
 
     def tidy(self) -> None:
-        """Copy the write-ahead log into the database file."""
+        """Copy the write-ahead log into the database file, if anything was written since the last time."""
+        written = _last_written(self.path)
+        if written == self._tidied:
+            return
+        self._tidied = written
         with closing(self.connect()) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def _last_written(path: Path) -> int | None:
+    try:
+        return Path(f"{path}-wal").stat().st_mtime_ns
+    except OSError:  # nothing was written yet
+        return None
 
 
 def _lean(value: object) -> object:

@@ -260,7 +260,7 @@ class Store:
             return read_feed(connection, audience, cursor, int(self.clock()))
 
     def checkpoint(self) -> None:
-        """Do what the engine needs done every second or so, aside from all others. Call it from a worker thread."""
+        """Do what the engine needs done several times a second, aside from all others. Call it from a worker thread."""
         with self._translated:
             self.database.tidy()
 
