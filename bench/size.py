@@ -35,7 +35,8 @@ from harness.servers import Scene, Server, bare_asgi, keyless_filled
 HUNDRED: Final = Size(100, 1_000)
 THOUSAND: Final = Size(1_000, 1_000)
 CONNECTIONS: Final = 64
-EXCHANGES: Final = 2_000  # of one round
+EXCHANGES: Final = 2_000  # of one round, at most
+LOAD_SECONDS: Final = 2.0
 MANNERS: Final = ("one publisher", "all publishers")
 COST_GOAL: Final = 1.2
 MEMORY_GOAL: Final = 4.0  # times bare uvicorn, at a thousand publishers
@@ -113,7 +114,7 @@ def load(server: Server, tokens: Path, cores: Cores, *, tail: str = "") -> float
     """Send all tokens to a server; return its CPU seconds for each."""
     before = cpu_seconds(server.pid)
     answered = send(
-        server.port, tokens, form_tail=tail, once=True, connections=CONNECTIONS, seconds=20.0, core=cores.other
+        server.port, tokens, form_tail=tail, once=True, connections=CONNECTIONS, seconds=LOAD_SECONDS, core=cores.other
     )
     return (cpu_seconds(server.pid) - before) / answered.count
 

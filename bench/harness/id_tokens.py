@@ -10,6 +10,7 @@ from base64 import urlsafe_b64encode
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from json import dumps
 from pathlib import Path
 from types import TracebackType
@@ -35,9 +36,7 @@ class Recipe:
 
 def sign_many(recipe: Recipe, count: int) -> list[str]:
     """Sign `count` tokens that differ in `jti` and run; runs in a worker process."""
-    key = load_der_private_key(recipe.private_der, None)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("the issuer's key is not RSA")
+    key = _private_key(recipe.private_der)
     header = _encode({"alg": "RS256", "kid": recipe.kid, "typ": "JWT", "x5t": recipe.kid[:27]})
     now = int(time.time())
     made = []
@@ -47,6 +46,15 @@ def sign_many(recipe: Recipe, count: int) -> list[str]:
         signature = key.sign(signed.encode("ascii"), padding.PKCS1v15(), SHA256())
         made.append(f"{signed}.{urlsafe_b64encode(signature).decode('ascii').rstrip('=')}")
     return made
+
+
+@lru_cache(maxsize=1)
+def _private_key(der: bytes) -> rsa.RSAPrivateKey:
+    """Load a key once in each process: to check it takes longer than to sign with it a hundred times."""
+    key = load_der_private_key(der, None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("the issuer's key is not RSA")
+    return key
 
 
 def _encode(value: dict[str, object]) -> str:
