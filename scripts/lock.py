@@ -20,7 +20,7 @@ LOCKS = {
     # lock file: what goes in; the later ones agree with the earlier ones they name
     "requirements/demo.txt": (*SERVER, "--group", "build"),
     "requirements/dev.txt": (
-        *(*SERVER, "--extra", "postgres", "--extra", "login", "--group", "dev"),
+        *(*SERVER, "--extra", "postgres", "--extra", "login", "--extra", "otel", "--group", "dev"),
         *("--constraint", "requirements/demo.txt"),
     ),
     "requirements/schemathesis.txt": ("--group", "schemathesis"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -61,6 +62,7 @@ from keyless.server.store import open_store
 if TYPE_CHECKING:
     from keyless.server.policy.directory import PolicyDirectory
     from keyless.server.store.admin import Administration
+    from keyless.server.tracing import Tracing
 
 SEAL_SECONDS = 5  # D15: at most ten between an event and the checkpoint that seals it
 COUNT_SECONDS = 10  # what is not counted yet, every view of the first page counts for itself
@@ -79,6 +81,7 @@ class TokenService:
         clock: Unix seconds.
         monotonic: Seconds that never jump, for the age of issuers' keys.
         metrics: What to count in; shared by the workers of one machine.
+        tracing: Where spans of exchanges go; as the settings say when `None`.
         on_keys_replaced: Told when an issuer's keys were swapped whole (T37), besides the log and the audit trail.
 
     Raises:
@@ -94,6 +97,7 @@ class TokenService:
         monotonic: Callable[[], float] = time.monotonic,
         on_keys_replaced: OnReplaced | None = None,
         metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
@@ -138,7 +142,8 @@ class TokenService:
             clock=self._trusted_clock,
         )
         trail = ExchangeTrail(self._commit, clock=self._trusted_clock)
-        self.exchange = ExchangeService(
+        self._tracing = tracing or open_tracing(settings)
+        self.exchange = exchange_service(self._tracing)(
             public_url=settings.public_url,
             store=self.store,
             verification=self._verification,
@@ -189,6 +194,7 @@ class TokenService:
             profile=profile,
             addresses=addresses,
             metrics=self.metrics,
+            traced=self._tracing is not None,
         )
         path = urlsplit(settings.public_url).path
         self.public_front = Front(self.token_door, f"{path}/oauth/token")
@@ -277,6 +283,8 @@ class TokenService:
             self._close_hub()
         self._verification.close()
         self._commit.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self._housekeeping.close()
         self._log_keeping.close()
         if self._sealer is not None:
@@ -352,6 +360,32 @@ class TokenService:
 
 def _rate(per_minute: int, monotonic: Callable[[], float]) -> RateLimit:
     return RateLimit(per_minute, per_minute // 2, monotonic=monotonic)
+
+
+def open_tracing(settings: Settings) -> Tracing | None:
+    """Return where spans of exchanges go, or `None`: nothing of it is loaded then.
+
+    Raises:
+        ConfigurationError: They are to go somewhere, and what sends them is not installed.
+    """
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from keyless.server.tracing import Tracing  # noqa: PLC0415 - a library that most do without
+    except ImportError as error:
+        raise ConfigurationError(
+            f"otlp_endpoint needs a library that is not installed: {error}", hint="pip install 'keyless[server,otel]'"
+        ) from error
+    return Tracing.to(settings.otlp_endpoint, ratio=settings.trace_ratio)
+
+
+def exchange_service(tracing: Tracing | None) -> Callable[..., ExchangeService]:
+    """Return what makes the exchange service: the plain one where nothing is traced."""
+    if tracing is None:
+        return ExchangeService
+    from keyless.server.tracing import TracedExchangeService  # noqa: PLC0415 - as above
+
+    return functools.partial(TracedExchangeService, tracing)
 
 
 def _warn_of_skew(issuer: Issuer, seconds: float) -> None:

@@ -174,6 +174,10 @@ class StoreSettings(BaseSettings):
     webhook_secret: SecretText | None = Field(
         default=None, description="Signs what the webhook is told. Environment only."
     )
+    otlp_endpoint: str | None = Field(
+        default=None, description="Spans of exchanges go there: a collector's OTLP/HTTP URL, ending in /v1/traces."
+    )
+    trace_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the traces that have spans.")
     leeway_seconds: int = Field(default=30, ge=0, le=60, description="Clock difference tolerated in id tokens.")
     error_profile: Literal["huggingface", "rfc8693"] = Field(default="huggingface", description="OAuth error codes.")
     token_profile: Literal["keyless", "huggingface"] = Field(default="keyless", description="Token prefixes.")

@@ -29,6 +29,7 @@ class Door:
     def __init__(self, *, holds: bool = False) -> None:
         self.addresses = ClientAddresses()
         self.metrics = Metrics()
+        self.traced = False
         self.bodies: list[bytes] = []
         self.callers: list[Caller] = []
         self.held: list[Callable[[], None]] = []

@@ -36,6 +36,7 @@ class TokenDoor:
         profile: The OAuth codes of refusals.
         addresses: Finds the callers behind our proxies.
         metrics: What to count in.
+        traced: The exchange wants to know of which trace it is a part.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class TokenDoor:
         profile: ErrorProfile,
         addresses: ClientAddresses | None = None,
         metrics: Metrics | None = None,
+        traced: bool = False,
     ) -> None:
+        self.traced = traced
         self.addresses = addresses or ClientAddresses()
         self.metrics = metrics or Metrics()
         self._service = service
@@ -57,6 +60,8 @@ class TokenDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST."""
         caller = caller_of(scope)
+        if self.traced:
+            caller = caller._replace(traceparent=header(scope, b"traceparent"))
         try:
             body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer

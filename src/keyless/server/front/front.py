@@ -40,6 +40,7 @@ class ShortWay(Protocol):
 
     addresses: ClientAddresses
     metrics: Metrics
+    traced: bool
 
     def begin(self, content_type: str, body: bytes, caller: Caller, reply: Callable[[HttpAnswer], None]) -> None:
         """Begin to answer; `reply` is called once, now or later on this event loop. Never raises."""

@@ -72,7 +72,10 @@ class ShortRequest:
     def _caller(self, connection: Connection) -> Caller:
         peer = connection.client[0] if connection.client else None
         address = connection.short.addresses.of(peer, self.headers)
-        return make_caller(address, _first(self.headers, b"user-agent"))
+        caller = make_caller(address, _first(self.headers, b"user-agent"))
+        if connection.short.traced:
+            return caller._replace(traceparent=_first(self.headers, b"traceparent"))
+        return caller
 
     def reply(self, answer: HttpAnswer) -> None:
         """Send the answer."""

@@ -31,11 +31,12 @@ class Committer(Protocol):
 
 
 class Caller(NamedTuple):
-    """Say who sent a request, for the audit's contact table only."""
+    """Say who sent a request, for the audit's contact table only; `traceparent` is there where spans are made."""
 
     request_id: str
     address: str | None = None
     user_agent: str | None = None
+    traceparent: str | None = None
 
 
 class ExchangeTrail:
