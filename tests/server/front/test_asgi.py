@@ -160,6 +160,26 @@ def test_a_large_body_waits_until_it_is_asked_for() -> None:
     assert on_a_wire(scene, app=slow).answers[0][2] == b"200000"
 
 
+def test_a_large_body_that_nobody_asks_for_is_thrown_away() -> None:
+    """T11: reading had stopped because there was too much of it; it goes on when the answer is given."""
+
+    async def scene(wire: Wire) -> None:
+        await wire.send(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 200000\r\n\r\n", b"x" * 70_000)
+        before = wire.transport.paused
+        refused.set()
+        await wire.settle()
+        assert (before, wire.transport.paused) == (True, False)
+        await wire.send(b"x" * 130_000 + GET)
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await refused.wait()
+        await send(start(413, content_length="2"))
+        await send(body(b"no"))
+
+    refused = asyncio.Event()
+    assert on_a_wire(scene, app=app).statuses == [413, 413]
+
+
 def test_an_application_that_streams_waits_for_its_reader() -> None:
     """T11: nothing piles up in memory for who does not read."""
     sizes: list[int] = []
