@@ -15,6 +15,7 @@ from keyless.server.services.group_commit import (
     MAX_WAITING,
     QUICK_SECONDS,
     SLOW_FOR_SECONDS,
+    SLOW_FOR_TIMES,
     GroupCommit,
 )
 from keyless.server.store.grants import Grant, Outcome, Refusal, Verdict
@@ -375,6 +376,46 @@ def test_the_loop_syncs_as_long_as_the_disk_is_quick(stopwatch: Stopwatch) -> No
     here = threading.current_thread().name
     assert disk.batches == [["a", "b"], ["slow"], ["by the thread"], ["quick again"]]
     assert disk.synced_by == [here, here, "keyless-commit", here]
+
+
+def test_a_disk_that_stalls_holds_up_the_loop_now_and_then_only(stopwatch: Stopwatch) -> None:
+    """D17, D9: readiness, checks of tokens and 503s go on while a disk takes its time."""
+    disk = BegunDisk(stopwatch)
+    disk.sync_seconds = 0.5
+    writer = GroupCommit(disk.commit, begin=disk.begin, monotonic=stopwatch)
+
+    async def scene() -> None:
+        for _ in range(100):
+            await submit_all(writer, ["one"])
+            stopwatch.now += 0.1
+
+    asyncio.run(scene())
+    writer.close()
+
+    here = threading.current_thread().name
+    assert len(disk.synced_by) == 100
+    assert disk.synced_by.count(here) == 1  # the thread found it slow each time: no reason to try here again
+
+
+def test_the_loop_takes_over_again_when_the_disk_has_recovered(stopwatch: Stopwatch) -> None:
+    """D17: twenty times the stall later, and no sooner."""
+    disk = BegunDisk(stopwatch)
+    writer = GroupCommit(disk.commit, begin=disk.begin, monotonic=stopwatch)
+
+    async def scene() -> None:
+        disk.sync_seconds = 0.5
+        await submit_all(writer, ["slow"])
+        disk.sync_seconds = 0.0
+        stopwatch.now += SLOW_FOR_TIMES * 0.5 - 0.01
+        await submit_all(writer, ["by the thread"])
+        stopwatch.now += 0.01
+        await submit_all(writer, ["quick again"])
+
+    asyncio.run(scene())
+    writer.close()
+
+    here = threading.current_thread().name
+    assert disk.synced_by == [here, "keyless-commit", here]
 
 
 def test_one_answer_that_fails_keeps_nobody_waiting(stopwatch: Stopwatch) -> None:

@@ -28,7 +28,9 @@ MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096  # about a second of work; more only grows the wait of everyone
 MAX_WAIT_SECONDS: Final = 2.0
 QUICK_SECONDS: Final = 0.005  # that the loop may spend on a batch and its sync; a local disk takes a fifth of it
-SLOW_FOR_SECONDS: Final = 0.25  # for so long after a slower one, batches go to the thread
+SLOW_FOR_SECONDS: Final = 0.25  # for so long after a slower one, batches go to the thread; longer after a stall:
+SLOW_FOR_TIMES: Final = 20  # so many times what it took, that a bad disk holds up the loop a twentieth of the time
+SLOW_ON_THREAD_SECONDS: Final = 0.02  # of a batch there, which also waits for the interpreter: the disk is slow still
 
 _log = logging.getLogger("keyless.server")
 
@@ -64,7 +66,7 @@ class GroupCommit:
         commit: `Store.commit`: one transaction for all rows, one outcome for each; raises `UnavailableError` when the
             store cannot tell.
         begin: `Store.begin_commit`: does what needs no waiting at once and returns what does the rest, or `None`. The
-            loop does that rest itself unless a sync was slow within the last second.
+            loop does that rest itself unless a sync was slow a short while ago.
         batch_size: Told how many rows each batch has.
         monotonic: Clock in seconds.
     """
@@ -150,9 +152,7 @@ class GroupCommit:
                 self._batches.put(batch)
                 return
             answers = self._settle(batch)
-            took = self._monotonic() - began
-            if took > QUICK_SECONDS:
-                self._quick_from = began + took + SLOW_FOR_SECONDS
+            self._note_time(began, QUICK_SECONDS)
             more = bool(self._gathering)
         if more:
             asyncio.get_running_loop().call_soon(self._hand_over)
@@ -175,6 +175,12 @@ class GroupCommit:
                 _log.exception("a batch of %d rows could not be begun", len(rows))
         return _Batch(on_time, late, finish or functools.partial(self._commit, rows), begun=finish is not None)
 
+    def _note_time(self, began: float, quick_seconds: float) -> None:
+        ended = self._monotonic()
+        if (took := ended - began) > quick_seconds:
+            slow_until = ended + max(SLOW_FOR_SECONDS, SLOW_FOR_TIMES * took)
+            self._quick_from = max(self._quick_from, slow_until)
+
     def _write(self) -> None:
         try:
             self._write_batches()
@@ -183,8 +189,10 @@ class GroupCommit:
 
     def _write_batches(self) -> None:
         while (batch := self._batches.get()) is not None:
+            began = self._monotonic()
             answers = self._settle(batch)
             with self._lock:
+                self._note_time(began, SLOW_ON_THREAD_SECONDS)
                 self._in_flight = False
             if not _deliver(answers, then=self._hand_over):
                 self._hand_over(here=False)  # the callers' loop is gone; another one may have gathered rows meanwhile
