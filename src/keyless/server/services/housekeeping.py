@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from keyless.errors import UnavailableError
 
 ROUND_SECONDS: Final = 1.0
+SAY_AGAIN_SECONDS: Final = 60.0  # between two lines about a job that goes on failing
 
 _log = logging.getLogger("keyless.server")
 
@@ -31,6 +33,7 @@ class Housekeeping:
     def __init__(self, jobs: Sequence[tuple[int, Job]], *, round_seconds: float = ROUND_SECONDS) -> None:
         self._jobs = tuple(jobs)
         self._round_seconds = round_seconds
+        self._quiet_until: dict[Job, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keyless-housekeeping", daemon=True)
         self._thread.start()
@@ -44,15 +47,20 @@ class Housekeeping:
         rounds = 0
         while not self._stop.wait(self._round_seconds):
             rounds += 1
-            for every, job in self._jobs:
-                if rounds % every == 0:
-                    _do(job)
+            for job in [job for every, job in self._jobs if rounds % every == 0]:
+                try:
+                    job()
+                    self._quiet_until.pop(job, None)
+                except Exception as error:  # noqa: BLE001 - the next round may work; no exchange depends on this one
+                    self._tell(job, error)
 
-
-def _do(job: Job) -> None:
-    try:
-        job()
-    except UnavailableError as error:
-        _log.warning("housekeeping has to wait: %s", error)
-    except Exception:  # noqa: BLE001 - the next round may work; an exchange never depends on this one
-        _log.exception("housekeeping failed")
+    def _tell(self, job: Job, error: Exception) -> None:
+        """Say that a job failed; not at every turn, for a full disk stays full for hours."""
+        now = time.monotonic()
+        if now < self._quiet_until.get(job, now):
+            return
+        self._quiet_until[job] = now + SAY_AGAIN_SECONDS
+        if isinstance(error, UnavailableError):
+            _log.warning("housekeeping has to wait: %s", error)
+        else:
+            _log.error("housekeeping failed", exc_info=error)

@@ -112,9 +112,9 @@ class SqliteDatabase:
         written = _last_written(self.path)
         if written == self._tidied:
             return
-        self._tidied = written
         with closing(self.connect()) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._tidied = written
 
 
 def _last_written(path: Path) -> int | None:
