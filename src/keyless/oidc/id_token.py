@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from keyless.errors import (
     AudienceMismatchError,
@@ -25,6 +25,7 @@ from keyless.jose.claims import are_short_texts, check_times, numeric_date, requ
 from keyless.jose.compact import MAX_CACHED_HEADER_CHARS, CompactJws, parse_compact
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import MAX_KID_CHARS, PublicKey
+from keyless.jose.proven import MadeByProof
 from keyless.oidc.issuer import Issuer
 
 LEEWAY_SECONDS: Final = 30  # V11; the same constant bounds the life of a replay row (V17, T46)
@@ -48,25 +49,14 @@ class _Unverified(NamedTuple):
     algorithm: str
 
 
-class UnverifiedIdToken(_Unverified):
+class UnverifiedIdToken(MadeByProof, _Unverified):  # type: ignore[misc]  # the tuple's ways of making one are gone
     """Hold a well-formed token of which nothing is proven yet. Only `read_unverified` makes one.
 
     The claims are those of the bytes in `jws` and cannot be changed, so that proving the bytes proves the claims.
     """
 
     __slots__ = ()
-
-    def __new__(cls, *_: object, **__: object) -> Self:
-        """Refuse: claims and bytes of one of these belong together."""
-        raise TypeError("only keyless.oidc.id_token.read_unverified makes an UnverifiedIdToken")
-
-    @classmethod
-    def _make(cls, iterable: Iterable[object]) -> Self:  # type: ignore[override]  # it makes nothing
-        del iterable
-        return cls()
-
-    def _replace(self, **_: object) -> Self:
-        return type(self)()
+    maker = "keyless.oidc.id_token.read_unverified"
 
     def __repr__(self) -> str:
         return f"UnverifiedIdToken(unverified_issuer={self.unverified_issuer!r}, kid={self.unverified_kid!r})"
@@ -82,25 +72,14 @@ class _Verified(NamedTuple):
     replay_key: bytes
 
 
-class VerifiedIdToken(_Verified):
+class VerifiedIdToken(MadeByProof, _Verified):  # type: ignore[misc]  # the tuple's ways of making one are gone
     """Hold a CI id token whose signature, time, audience and claim types are proven.
 
     Only `verify_id_token` makes one. Times are Unix seconds. `replay_key` is 32 bytes and unique per issuer.
     """
 
     __slots__ = ()
-
-    def __new__(cls, *_: object, **__: object) -> Self:
-        """Refuse: what was not proven is not one of these."""
-        raise TypeError("only keyless.oidc.id_token.verify_id_token makes a VerifiedIdToken")
-
-    @classmethod
-    def _make(cls, iterable: Iterable[object]) -> Self:  # type: ignore[override]  # it makes nothing
-        del iterable
-        return cls()
-
-    def _replace(self, **_: object) -> Self:
-        return type(self)()
+    maker = "keyless.oidc.id_token.verify_id_token"
 
     def __repr__(self) -> str:
         return f"VerifiedIdToken(issuer={self.issuer.url!r}, subject={self.subject!r}, jti={self.jti!r})"

@@ -27,6 +27,7 @@ from keyless.jose.claims import numeric_date, require_text
 from keyless.jose.compact import b64url_decode
 from keyless.jose.json import parse_json_object
 from keyless.jose.jwk import KeySet
+from keyless.jose.proven import MadeByProof
 from keyless.oidc.id_token import check_header
 from keyless.resource import Resource, ResourceType, parse_resource
 
@@ -66,7 +67,7 @@ class _Proven(NamedTuple):
     also_publishers: frozenset[str]
 
 
-class VerifiedAccessToken(_Proven):
+class VerifiedAccessToken(MadeByProof, _Proven):  # type: ignore[misc]  # the tuple's ways of making one are gone
     """Hold an access token whose signature, issuer, audience and time are proven.
 
     Only `verify_access_token` makes one. That it has not been revoked since is not proven here; a `Verifier` asks.
@@ -76,18 +77,7 @@ class VerifiedAccessToken(_Proven):
     """
 
     __slots__ = ()
-
-    def __new__(cls, *_: object, **__: object) -> Self:
-        """Refuse: what was not proven is not one of these."""
-        raise TypeError("only keyless.verifier.access_token.verify_access_token makes a VerifiedAccessToken")
-
-    @classmethod
-    def _make(cls, iterable: Iterable[object]) -> Self:  # type: ignore[override]  # it makes nothing
-        del iterable
-        return cls()
-
-    def _replace(self, **_: object) -> Self:
-        return type(self)()
+    maker = "keyless.verifier.access_token.verify_access_token"
 
     def __copy__(self) -> Self:
         """Return the same object: it cannot change."""
